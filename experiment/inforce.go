@@ -1,0 +1,136 @@
+package experiment
+
+import (
+	"time"
+
+	"github.com/chaosctl/chaosctl/fault"
+)
+
+// Injection is what one command or one step has put in force: one or more
+// faults under one id, one owner and one lease.
+type Injection struct {
+	ID    string    `json:"id"`
+	Owner string    `json:"owner" doc:"who may lift it: cli, api, run/<id>"`
+	Actor string    `json:"actor,omitempty" doc:"who asked for it"`
+	Since time.Time `json:"since"`
+	// Until is the end of the lease.
+	Until time.Time      `json:"until"`
+	Seed  uint64         `json:"seed"`
+	State InjectionState `json:"state"`
+	Armed []Armed        `json:"faults"`
+	// Problem says why State is stuck.
+	Problem string `json:"problem,omitempty"`
+}
+
+// InjectionState is what is known of an injection.
+type InjectionState string
+
+// The states. Stuck: it could not be taken out.
+const (
+	InForce InjectionState = "in-force"
+	Lifted  InjectionState = "lifted"
+	Expired InjectionState = "expired"
+	Stuck   InjectionState = "stuck"
+)
+
+// Armed is one fault at one place.
+type Armed struct {
+	Fault   fault.Fault   `json:"fault"`
+	Where   string        `json:"where" doc:"the edge or process"`
+	Touches string        `json:"touches" doc:"what is hurt, in words"`
+	Undo    string        `json:"undo" doc:"what takes it out, in words"`
+	Receipt fault.Receipt `json:"receipt"`
+}
+
+// Receipt sums what all its faults did.
+func (i Injection) Receipt() fault.Receipt {
+	var sum fault.Receipt
+	for _, a := range i.Armed {
+		sum = sum.Add(a.Receipt)
+	}
+	return sum
+}
+
+// InjectRequest asks for faults to be put in force.
+type InjectRequest struct {
+	Faults []fault.Fault  `json:"faults"`
+	For    fault.Duration `json:"for,omitempty" doc:"the lease; 10m by default"`
+	Seed   *uint64        `json:"seed,omitempty" doc:"makes the draws repeatable; chosen when absent"`
+	// AllowProduction permits to hurt a topology whose environment is production.
+	AllowProduction bool `json:"allowProduction,omitempty"`
+	// AllowIrreversible permits kinds that nothing can undo.
+	AllowIrreversible bool   `json:"allowIrreversible,omitempty"`
+	Owner             string `json:"-"`
+	Actor             string `json:"actor,omitempty" doc:"who asks, for the audit log"`
+}
+
+// DefaultLease is that of an injection without a duration of its own.
+const DefaultLease = 10 * time.Minute
+
+// EdgeStatus is an edge as it is served.
+type EdgeStatus struct {
+	Name      string   `json:"name"`
+	From      string   `json:"from"`
+	To        string   `json:"to"`
+	Protocol  Protocol `json:"protocol"`
+	Listen    string   `json:"listen,omitempty" doc:"the address the caller should call"`
+	Upstream  string   `json:"upstream"`
+	Open      int      `json:"open" doc:"connections open now"`
+	Accepted  uint64   `json:"accepted" doc:"connections accepted so far"`
+	Exchanges uint64   `json:"exchanges" doc:"requests seen so far, on HTTP edges"`
+	BytesIn   uint64   `json:"bytesIn" doc:"bytes from callers"`
+	BytesOut  uint64   `json:"bytesOut" doc:"bytes to callers"`
+	Faults    []string `json:"faults,omitempty" doc:"ids of the injections in force on it"`
+}
+
+// Status is everything in force.
+type Status struct {
+	Topology    string       `json:"topology"`
+	Environment string       `json:"environment,omitempty"`
+	Version     string       `json:"version"`
+	Since       time.Time    `json:"since"`
+	Now         time.Time    `json:"now"`
+	Edges       []EdgeStatus `json:"edges"`
+	Injections  []Injection  `json:"injections"`
+	Runs        []RunSummary `json:"runs,omitempty" doc:"runs that are under way"`
+	// Debts are changes that nobody owns any more and could not be taken out.
+	Debts []string `json:"debts,omitempty"`
+}
+
+// HaltResult is what halt did.
+type HaltResult struct {
+	Lifted  []string `json:"lifted"`
+	Aborted []string `json:"aborted" doc:"runs"`
+	Stuck   []string `json:"stuck,omitempty"`
+}
+
+// Event is something that happened, as /v1/events streams it.
+type Event struct {
+	Seq     uint64    `json:"seq"`
+	Time    time.Time `json:"time"`
+	Type    string    `json:"type" doc:"injected, lifted, expired, stuck, halted, run-started, run-stage, run-progress, run-ended, recovered"`
+	ID      string    `json:"id,omitempty" doc:"of the injection or run"`
+	Message string    `json:"message,omitempty"`
+	// Progress is set on run-stage and run-progress.
+	Progress *Progress `json:"progress,omitempty"`
+}
+
+// Progress is a run as it goes.
+type Progress struct {
+	Run       string         `json:"run"`
+	Stage     Stage          `json:"stage"`
+	Step      string         `json:"step,omitempty"`
+	Elapsed   fault.Duration `json:"elapsed" doc:"in this stage"`
+	Remaining fault.Duration `json:"remaining" doc:"in this stage, at most"`
+	Flows     []FlowNow      `json:"flows,omitempty"`
+	Faults    []string       `json:"faults,omitempty" doc:"in force, in words"`
+}
+
+// FlowNow is the last second of a flow.
+type FlowNow struct {
+	Name   string  `json:"name"`
+	Rate   float64 `json:"rate" doc:"answers per second"`
+	Errors float64 `json:"errors" doc:"share of failures, 0 to 1"`
+	P50    float64 `json:"p50Ms"`
+	P99    float64 `json:"p99Ms"`
+}

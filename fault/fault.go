@@ -1,0 +1,274 @@
+// Package fault holds the words of chaosctl: every kind of fault, its params,
+// their defaults and their rules, the modifiers that narrow a fault, and the
+// receipt that says what it did.
+//
+// A fault is data. Nothing here acts on anything: drivers do, on the engine's
+// word. One file per kind; `ls fault` is the list of what can be injected.
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/chaosctl/chaosctl/internal/strict"
+)
+
+// Fault is one fault as a document or a command states it: a kind, its params,
+// a target, and modifiers. The engine fills At.
+type Fault struct {
+	// Name tells faults of a run apart; every random draw hangs on it. The
+	// default is the kind, with a number where a kind stands twice.
+	Name string `json:"name,omitempty"`
+	// Kind is the name of a kind, as `chaosctl kinds` lists them.
+	Kind string `json:"kind"`
+	// Target says where the fault acts, in the words of the topology.
+	Target Target `json:"target,omitzero"`
+	// Params are the kind's own settings; nil means all defaults.
+	Params Params `json:"params,omitempty"`
+	// Match narrows a fault to some requests. HTTP edges only.
+	Match *Match `json:"match,omitempty"`
+	// Share is the part of the matched units that is hurt, in (0, 1]; 0 stands
+	// for absent and means all of them.
+	Share Share `json:"share,omitempty"`
+	// MaxActive is how many units may be hurt at the same time; 0 is no limit.
+	MaxActive int `json:"maxActive,omitempty"`
+	// At is where the engine has placed the fault. Documents do not set it.
+	At *Placed `json:"at,omitempty" strict:"output"`
+}
+
+// Params are the settings of one kind: a pointer to a struct with JSON names,
+// decoded over the kind's defaults.
+type Params interface {
+	// Validate returns what is wrong with the values, as FieldErrors joined.
+	Validate() error
+}
+
+// Target is a logical target: one of Edge, Service (narrowed by From), or From
+// and To. Kinds whose params name their own members need none.
+type Target struct {
+	// Service is hurt on every edge to it, or in its processes.
+	Service string `json:"service,omitempty"`
+	// Edge is one edge, "caller -> callee".
+	Edge string `json:"edge,omitempty"`
+	// From is the calling side: it narrows Service, or is one side of a cut.
+	From []string `json:"from,omitempty"`
+	// To is the other side of a cut.
+	To []string `json:"to,omitempty"`
+}
+
+// IsZero tells whether no target is given.
+func (t Target) IsZero() bool {
+	return t.Service == "" && t.Edge == "" && len(t.From) == 0 && len(t.To) == 0
+}
+
+func (t Target) String() string {
+	switch {
+	case t.Edge != "":
+		return t.Edge
+	case t.Service != "" && len(t.From) > 0:
+		return strings.Join(t.From, ",") + " -> " + t.Service
+	case t.Service != "":
+		return t.Service
+	case t.IsZero():
+		return "(by its params)"
+	}
+	return strings.Join(t.From, ",") + " / " + strings.Join(t.To, ",")
+}
+
+// Validate refuses targets that name two things at once.
+func (t Target) Validate() error {
+	var errs []error
+	switch {
+	case t.IsZero():
+		errs = append(errs, strict.Fieldf("", "names nothing; give `service`, `edge`, or `from` and `to`"))
+	case t.Edge != "" && (t.Service != "" || len(t.From) > 0 || len(t.To) > 0):
+		errs = append(errs, strict.Fieldf("", "`edge` stands alone; leave out `service`, `from` and `to`"))
+	case t.Service != "" && len(t.To) > 0:
+		errs = append(errs, strict.Fieldf("to", "goes with `from`, not with `service`"))
+	case t.Service == "" && t.Edge == "" && (len(t.From) == 0 || len(t.To) == 0):
+		errs = append(errs, strict.Fieldf("", "`from` and `to` go together"))
+	}
+	for i, s := range t.From {
+		if s == "" {
+			errs = append(errs, strict.Fieldf(fmt.Sprintf("from[%d]", i), "is empty; it must name a service"))
+		}
+		if slices.Contains(t.To, s) {
+			errs = append(errs, strict.Fieldf("to", "`%s` stands on both sides", s))
+		}
+	}
+	if t.Edge != "" {
+		if _, _, ok := SplitEdge(t.Edge); !ok {
+			errs = append(errs, strict.Fieldf("edge", "must be `caller -> callee`, not %q", t.Edge))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// EdgeName is the name of the edge between two services.
+func EdgeName(from, to string) string { return from + " -> " + to }
+
+// SplitEdge takes "caller -> callee" apart.
+func SplitEdge(name string) (from, to string, ok bool) {
+	from, to, ok = strings.Cut(name, "->")
+	from, to = strings.TrimSpace(from), strings.TrimSpace(to)
+	return from, to, ok && from != "" && to != ""
+}
+
+// Match narrows a fault to some requests; all that is given must hold.
+type Match struct {
+	// Methods of the request, upper case; any if empty.
+	Method []string `json:"method,omitempty"`
+	// Path is a glob over the path without the query: `*` stands for anything
+	// but a slash, `**` for anything; `~` in front makes it a regular
+	// expression (RE2) that must match somewhere.
+	Path string `json:"path,omitempty"`
+	// Header fields that must be there; each value is a glob.
+	Header map[string]string `json:"header,omitempty"`
+	// Query parameters that must be there; each value is a glob.
+	Query map[string]string `json:"query,omitempty"`
+}
+
+// Validate refuses patterns that cannot be read.
+func (m *Match) Validate() error {
+	var errs []error
+	for i, s := range m.Method {
+		if s == "" || strings.ToUpper(s) != s || strings.ContainsAny(s, " \t/") {
+			errs = append(errs, strict.Fieldf(fmt.Sprintf("method[%d]", i), "must be a method in capitals such as GET, not %q", s))
+		}
+	}
+	if _, err := CompilePath(m.Path); err != nil {
+		errs = append(errs, strict.Fieldf("path", "%s", err))
+	}
+	for k, v := range m.Header {
+		if _, err := path.Match(v, ""); err != nil || k == "" {
+			errs = append(errs, strict.Fieldf("header."+k, "must be a name with a glob, not %q", v))
+		}
+	}
+	for k, v := range m.Query {
+		if _, err := path.Match(v, ""); err != nil || k == "" {
+			errs = append(errs, strict.Fieldf("query."+k, "must be a name with a glob, not %q", v))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// CompilePath turns a path pattern (see Match.Path) into a regular expression
+// over the whole path; an empty pattern matches all.
+func CompilePath(pattern string) (*regexp.Regexp, error) {
+	if len(pattern) > 1024 {
+		return nil, errors.New("must not be longer than 1024 characters")
+	}
+	if re, ok := strings.CutPrefix(pattern, "~"); ok {
+		r, err := regexp.Compile(re)
+		if err != nil {
+			return nil, fmt.Errorf("is not a regular expression: %w", err)
+		}
+		return r, nil
+	}
+	if pattern == "" {
+		return regexp.Compile("")
+	}
+	if pattern[0] != '/' && pattern[0] != '*' {
+		return nil, fmt.Errorf("must start with / or *, for example /login*, not %q", pattern)
+	}
+	q := regexp.QuoteMeta(pattern)
+	q = strings.ReplaceAll(q, `\*\*`, "\x00")
+	q = strings.ReplaceAll(q, `\*`, `[^/]*`)
+	q = strings.ReplaceAll(q, `\?`, `[^/]`)
+	q = strings.ReplaceAll(q, "\x00", `.*`)
+	return regexp.Compile("^" + q + "$")
+}
+
+// Placed says where a fault really acts; exactly one field is set, and it picks
+// the driver.
+type Placed struct {
+	// Relay is an edge with a relay of ours on it.
+	Relay *RelayEdge `json:"relay,omitempty"`
+	// Process is a process of this machine.
+	Process *Process `json:"process,omitempty"`
+}
+
+// RelayEdge is a placement on a relay.
+type RelayEdge struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// Name is the edge's name, "caller -> callee".
+func (e RelayEdge) Name() string { return EdgeName(e.From, e.To) }
+
+// Process is a placement on a process, pinned by its start time so that a
+// reused pid is never hit.
+type Process struct {
+	Service  string `json:"service"`
+	Instance string `json:"instance,omitempty"`
+	PID      int    `json:"pid"`
+	// Start is the process's start time in clock ticks since boot, from
+	// /proc/PID/stat field 22; 0 until the driver has planned.
+	Start uint64 `json:"start,omitempty"`
+}
+
+// Target is the name of the set field, which is also a driver's target.
+func (p *Placed) Target() string {
+	switch {
+	case p == nil:
+		return ""
+	case p.Relay != nil:
+		return "relay"
+	case p.Process != nil:
+		return "process"
+	}
+	return ""
+}
+
+func (p *Placed) String() string {
+	switch {
+	case p == nil:
+		return "nowhere"
+	case p.Relay != nil:
+		return p.Relay.Name()
+	case p.Process != nil:
+		return fmt.Sprintf("%s (pid %d)", p.Process.Service, p.Process.PID)
+	}
+	return "nowhere"
+}
+
+// Receipt is what a fault really did.
+type Receipt struct {
+	// Unit is what is counted: exchange, connection or process.
+	Unit Unit `json:"unit"`
+	// Matched units were seen while the fault was in force and fitted its match.
+	Matched uint64 `json:"matched"`
+	// Injected units were hurt.
+	Injected uint64 `json:"injected"`
+	// Skipped units were matched and spared, by share, maxActive or protection.
+	Skipped uint64 `json:"skipped"`
+}
+
+// Add sums two receipts of one fault.
+func (r Receipt) Add(o Receipt) Receipt {
+	if r.Unit == "" {
+		r.Unit = o.Unit
+	} else if o.Unit != "" && o.Unit != r.Unit {
+		r.Unit = Units
+	}
+	r.Matched += o.Matched
+	r.Injected += o.Injected
+	r.Skipped += o.Skipped
+	return r
+}
+
+// Unit is what a receipt counts.
+type Unit string
+
+// The units. Units stands for a sum over different ones.
+const (
+	Exchange   Unit = "exchange"
+	Connection Unit = "connection"
+	OneProcess Unit = "process"
+	Units      Unit = "unit"
+)

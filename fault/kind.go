@@ -1,0 +1,249 @@
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/chaosctl/chaosctl/internal/strict"
+)
+
+// Kind is a kind of fault: the word, what it means, its params and where it can
+// act. The catalogue of kinds feeds the CLI, the API, the schemas and the docs.
+type Kind struct {
+	// Name is family.word, for example net.latency. It never changes.
+	Name string
+	// Doc is one sentence; Details is more, for `chaosctl explain`.
+	Doc, Details string
+	// Example is one fault in YAML that decodes.
+	Example string
+	// Acts is what a target resolves to: edges or processes.
+	Acts Acts
+	// Grounds on which a driver of ours serves it.
+	Grounds []string
+	// Flags are the shorthand flags of `chaosctl inject fault`.
+	Flags []Flag
+	// HTTPOnly kinds need an edge that sees requests.
+	HTTPOnly bool
+	// WholeConnections: the kind acts on connections even where the edge sees
+	// requests, so it takes no `match`.
+	WholeConnections bool
+	// NoShare: the kind acts on all or nothing, so it takes neither `share` nor
+	// `maxActive`.
+	NoShare bool
+	// Irreversible kinds need an explicit permission.
+	Irreversible bool
+
+	defaults func() Params
+}
+
+// Acts says what kinds act on.
+type Acts string
+
+// What a kind can act on.
+const (
+	OnEdges     Acts = "edges"
+	OnProcesses Acts = "processes"
+)
+
+// Flag is a shorthand flag of `inject fault` that stands for a param.
+type Flag struct {
+	// Name on the command line, without dashes.
+	Name string
+	// Param it sets; empty for a flag that only chooses the kind.
+	Param string
+	// Usage is the help text; Value is the placeholder shown in it.
+	Usage, Value string
+	// Chooses: giving the flag chooses the kind. Others only refine it.
+	Chooses bool
+}
+
+// Directed is implemented by params that tell directions apart. Along returns
+// the params for an edge whose caller stands on the target's From side
+// (forward) or on its To side; nil if that edge is not touched.
+type Directed interface {
+	Along(forward bool) Params
+}
+
+// Shaped is implemented by params that choose what is cut by themselves.
+type Shaped interface {
+	// Cuts returns the directed pairs that are cut, nil if no shape is asked
+	// for. Draws hang on the seed alone.
+	Cuts(seed uint64) [][2]string
+	// Members are the services named by the params, for checking against the
+	// topology.
+	Members() []string
+}
+
+// New returns fresh params with the kind's defaults.
+func (k *Kind) New() Params { return k.defaults() }
+
+// Family is the part of the name before the dot.
+func (k *Kind) Family() string { f, _, _ := strings.Cut(k.Name, "."); return f }
+
+var catalogue = map[string]*Kind{}
+
+// define registers a kind. It runs while package variables initialise, so a
+// duplicate or an unreadable definition panics at start.
+func define[P any, PP interface {
+	*P
+	Params
+}](name, doc string, defaults P, example string, more Kind) *Kind {
+	k := more
+	k.Name, k.Doc, k.Example = name, doc, strings.TrimSpace(example)+"\n"
+	k.defaults = func() Params {
+		p := defaults
+		return PP(&p)
+	}
+	if _, twice := catalogue[name]; twice {
+		panic("fault: kind " + name + " is defined twice")
+	}
+	if !strings.Contains(name, ".") || doc == "" || k.Acts == "" || len(k.Grounds) == 0 {
+		panic("fault: kind " + name + " lacks a family, doc, what it acts on or a ground")
+	}
+	catalogue[name] = &k
+	return &k
+}
+
+// Kinds returns the catalogue, sorted by name.
+func Kinds() []*Kind {
+	all := make([]*Kind, 0, len(catalogue))
+	for _, k := range catalogue {
+		all = append(all, k)
+	}
+	slices.SortFunc(all, func(a, b *Kind) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// Lookup finds a kind by name; the error suggests a near one.
+func Lookup(name string) (*Kind, error) {
+	if k, ok := catalogue[name]; ok {
+		return k, nil
+	}
+	names := make([]string, 0, len(catalogue))
+	for n := range catalogue {
+		names = append(names, n)
+	}
+	return nil, fmt.Errorf("there is no kind %q%s", name, strict.Suggest(name, names))
+}
+
+// Info returns the fault's kind, nil if it has none that exists.
+func (f *Fault) Info() *Kind { return catalogue[f.Kind] }
+
+// Title is the fault's name, else its kind.
+func (f *Fault) Title() string {
+	if f.Name != "" {
+		return f.Name
+	}
+	return f.Kind
+}
+
+// DecodeNode decodes a fault strictly, with the params of its kind.
+func (f *Fault) DecodeNode(n *strict.Node) {
+	if !n.Fields(f, "params") && f.Kind == "" {
+		return
+	}
+	if f.Kind == "" {
+		n.Errorf("`kind` is missing; `chaosctl kinds` lists them")
+		return
+	}
+	k, err := Lookup(f.Kind)
+	if err != nil {
+		n.Get("kind").Errorf("%s", err)
+		return
+	}
+	params := k.New()
+	if p := n.Get("params"); p == nil {
+		if err := params.Validate(); err != nil {
+			n.Check(prefixed("params", err))
+		}
+	} else if !p.Decode(params) {
+		return
+	}
+	f.Params = params
+}
+
+// Validate checks a whole fault: kind, params, target and which modifiers the
+// kind takes.
+func (f *Fault) Validate() error {
+	k, err := Lookup(f.Kind)
+	if err != nil {
+		return strict.Fieldf("kind", "%s", err)
+	}
+	var errs []error
+	if f.Params == nil || reflect.TypeOf(f.Params) != reflect.TypeOf(k.New()) {
+		errs = append(errs, strict.Fieldf("params", "are not those of %s", k.Name))
+	}
+	if s, ok := f.Params.(Shaped); ok && len(s.Members()) > 0 {
+		if !f.Target.IsZero() {
+			errs = append(errs, strict.Fieldf("target", "is given by `params.among` already; leave one of them out"))
+		}
+	} else if f.Target.IsZero() {
+		errs = append(errs, strict.Fieldf("target", "is missing; for example `target: {service: auth-service}`"))
+	}
+	if _, directed := f.Params.(Directed); !directed && len(f.Target.To) > 0 {
+		errs = append(errs, strict.Fieldf("target.to", "is for kinds that cut between two sides; for %s give `service` (and `from`) or `edge`", k.Name))
+	}
+	if f.Match != nil && (k.WholeConnections || k.Acts != OnEdges) {
+		errs = append(errs, strict.Fieldf("match", "does not go with %s, which acts on whole %s", k.Name, unitWord(k)))
+	}
+	if k.NoShare && (f.Share != 0 || f.MaxActive != 0) {
+		errs = append(errs, strict.Fieldf("share", "does not go with %s, which hurts all or nothing", k.Name))
+	}
+	if f.MaxActive < 0 {
+		errs = append(errs, strict.Fieldf("maxActive", "must be 1 or more, not %d", f.MaxActive))
+	}
+	return errors.Join(errs...)
+}
+
+func unitWord(k *Kind) string {
+	if k.Acts == OnProcesses {
+		return "processes"
+	}
+	return "connections"
+}
+
+// UnmarshalJSON decodes strictly, as documents are. The placement, which
+// documents may not set, is taken from journals and API answers.
+func (f *Fault) UnmarshalJSON(b []byte) error {
+	var at struct {
+		At *Placed `json:"at"`
+	}
+	rest, err := splitAt(b, &at.At)
+	if err != nil {
+		return err
+	}
+	var fresh Fault
+	if err := strict.Unmarshal("", rest, &fresh); err != nil {
+		return err
+	}
+	fresh.At = at.At
+	*f = fresh
+	return nil
+}
+
+func prefixed(path string, err error) error {
+	var errs []error
+	for _, e := range unjoin(err) {
+		var fe *strict.FieldError
+		if errors.As(e, &fe) {
+			p := path
+			if fe.Path != "" {
+				p += "." + fe.Path
+			}
+			errs = append(errs, strict.Fieldf(p, "%s", fe.Message))
+			continue
+		}
+		errs = append(errs, strict.Fieldf(path, "%s", e))
+	}
+	return errors.Join(errs...)
+}
+
+func unjoin(err error) []error {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		return many.Unwrap()
+	}
+	return []error{err}
+}

@@ -1,0 +1,26 @@
+package fault
+
+// NetRefuse refuses connections.
+var NetRefuse = define("net.refuse",
+	"Refuse connections, as if nobody listened; open ones are reset.",
+	Refuse{},
+	`
+kind: net.refuse
+target: {service: auth-service}
+`, Kind{
+		Acts:             OnEdges,
+		Grounds:          []string{"relay"},
+		WholeConnections: true,
+		NoShare:          true,
+		Details:          `The listener is closed, so that connecting fails with "connection refused"; connections that are open are reset, unless existing is keep. The receipt counts the connections that were reset; a connect that the system refuses by itself is seen by the caller alone, so that a listener which was closed counts as injected once.`,
+		Flags:            []Flag{{Name: "refuse", Usage: "refuse connections", Chooses: true}},
+	})
+
+// Refuse are the params of net.refuse.
+type Refuse struct {
+	// KeepOpen leaves connections that are open alone.
+	KeepOpen bool `json:"keepOpen,omitempty" doc:"leave connections that are open alone; by default they are reset"`
+}
+
+// Validate has nothing to refuse.
+func (p *Refuse) Validate() error { return nil }
