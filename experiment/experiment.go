@@ -10,8 +10,8 @@ import (
 type Experiment struct {
 	APIVersion string `json:"apiVersion" doc:"chaosctl.dev/v1alpha1"`
 	Kind       string `json:"kind" doc:"Experiment"`
-	Metadata   Meta   `json:"metadata"`
-	Spec       Spec   `json:"spec"`
+	Metadata   Meta   `json:"metadata" doc:"the name, and what Kubernetes keeps about it"`
+	Spec       Spec   `json:"spec" doc:"the experiment itself"`
 }
 
 // Spec is the content of an Experiment.
@@ -35,23 +35,23 @@ type Spec struct {
 // Steady is the stage in which gates must hold before anything is hurt.
 type Steady struct {
 	// For is its length; 10s by default.
-	For fault.Duration `json:"for,omitempty" doc:"its length; 10s by default"`
+	For fault.Duration `json:"for,omitempty" doc:"its length; 10s by default" strict:"positive"`
 }
 
 // Flow is one kind of synthetic user: an open-loop schedule of requests.
 type Flow struct {
-	Name    string   `json:"name"`
+	Name    string   `json:"name" doc:"what gates call it"`
 	Service string   `json:"service" doc:"the service that is called, through the edge users -> service"`
 	HTTP    *Request `json:"http" doc:"the request"`
 	// Rate of intended starts.
 	Rate PerTime `json:"rate" doc:"requests per time, for example 50/s or 600/m"`
 	// Timeout of one request; 10s by default.
-	Timeout fault.Duration `json:"timeout,omitempty" doc:"of one request; 10s by default"`
+	Timeout fault.Duration `json:"timeout,omitempty" doc:"of one request; 10s by default" strict:"positive"`
 	// Status that counts as success, instead of all below 400.
 	Status []int `json:"status,omitempty" doc:"the statuses that count as success; all below 400 by default"`
 	// MaxInFlight bounds concurrent requests; one that cannot be sent in time
 	// counts as a failure. 1000 by default.
-	MaxInFlight int `json:"maxInFlight,omitempty" doc:"concurrent requests at most; 1000 by default. A request that cannot be sent in time counts as failed"`
+	MaxInFlight int `json:"maxInFlight,omitempty" doc:"concurrent requests at most; 1000 by default. A request that cannot be sent in time counts as failed" strict:"positive"`
 }
 
 // Request is an HTTP request. Headers and Body may hold ${env:NAME}, which is
@@ -59,8 +59,8 @@ type Flow struct {
 type Request struct {
 	Method  string            `json:"method,omitempty" doc:"GET by default"`
 	Path    string            `json:"path" doc:"path and query"`
-	Headers map[string]string `json:"headers,omitempty"`
-	Body    string            `json:"body,omitempty"`
+	Headers map[string]string `json:"headers,omitempty" doc:"header fields; values may hold ${env:NAME}"`
+	Body    string            `json:"body,omitempty" doc:"the body; may hold ${env:NAME}"`
 }
 
 // Stage is a part of a run.
@@ -81,34 +81,34 @@ const (
 // Gate is a rule over the requests of a flow. Exactly one rule per figure; all
 // given figures must hold. Each is judged once per stage (in hurt: per step).
 type Gate struct {
-	Name string `json:"name"`
+	Name string `json:"name" doc:"what reports call it"`
 	Of   string `json:"of" doc:"the flow"`
 	// Success is a rule on the share of successes, ">= 99.5%".
 	Success *ShareRule `json:"success,omitempty" doc:"rule on the share of successes, for example >= 99.5%"`
 	// P50 to P999 are rules on latency from the intended start.
 	P50  *TimeRule `json:"p50,omitempty" doc:"rule on the median latency, for example <= 100ms"`
-	P90  *TimeRule `json:"p90,omitempty"`
-	P95  *TimeRule `json:"p95,omitempty"`
-	P99  *TimeRule `json:"p99,omitempty"`
-	P999 *TimeRule `json:"p999,omitempty"`
+	P90  *TimeRule `json:"p90,omitempty" doc:"the same on the 90th percentile"`
+	P95  *TimeRule `json:"p95,omitempty" doc:"the same on the 95th percentile"`
+	P99  *TimeRule `json:"p99,omitempty" doc:"the same on the 99th percentile, for example <= 300ms"`
+	P999 *TimeRule `json:"p999,omitempty" doc:"the same on the 99.9th percentile"`
 	// During limits it to some stages; steady, hurt and recovery by default.
 	During []Stage `json:"during,omitempty" doc:"the stages it is judged in; all three by default" enum:"steady,hurt,recovery"`
 }
 
 // Probe is a measurement. Exactly one of HTTP, TCP, GRPC, Command, Prometheus.
 type Probe struct {
-	Name       string           `json:"name"`
-	HTTP       *HTTPProbe       `json:"http,omitempty"`
-	TCP        *TCPProbe        `json:"tcp,omitempty"`
+	Name       string           `json:"name" doc:"what reports call it"`
+	HTTP       *HTTPProbe       `json:"http,omitempty" doc:"asks a URL"`
+	TCP        *TCPProbe        `json:"tcp,omitempty" doc:"connects to an address"`
 	GRPC       *GRPCProbe       `json:"grpc,omitempty" doc:"the standard gRPC health service"`
-	Command    *CommandProbe    `json:"command,omitempty"`
-	Prometheus *PrometheusProbe `json:"prometheus,omitempty"`
+	Command    *CommandProbe    `json:"command,omitempty" doc:"runs a program; exit code 0 passes"`
+	Prometheus *PrometheusProbe `json:"prometheus,omitempty" doc:"asks a PromQL query for a number"`
 	// Mode says when it is taken; continuous by default.
 	Mode ProbeMode `json:"mode,omitempty" doc:"when it is taken; continuous by default" enum:"start,end,edge,continuous,during-fault"`
 	// Every is the interval of the repeated modes; 1s by default.
-	Every fault.Duration `json:"every,omitempty" doc:"interval of continuous and during-fault; 1s by default"`
+	Every fault.Duration `json:"every,omitempty" doc:"interval of continuous and during-fault; 1s by default" strict:"positive"`
 	// Timeout of one measurement; 2s by default.
-	Timeout fault.Duration `json:"timeout,omitempty" doc:"of one measurement; 2s by default"`
+	Timeout fault.Duration `json:"timeout,omitempty" doc:"of one measurement; 2s by default" strict:"positive"`
 	// Tolerate is the share of measurements that may fail; none by default.
 	Tolerate fault.Share `json:"tolerate,omitempty" doc:"the share of measurements that may fail; none by default"`
 }
@@ -128,12 +128,12 @@ const (
 
 // HTTPProbe asks a URL.
 type HTTPProbe struct {
-	URL     string            `json:"url"`
+	URL     string            `json:"url" doc:"what is asked, http or https"`
 	Method  string            `json:"method,omitempty" doc:"GET by default"`
-	Headers map[string]string `json:"headers,omitempty"`
-	Body    string            `json:"body,omitempty"`
+	Headers map[string]string `json:"headers,omitempty" doc:"header fields; values may hold ${env:NAME}"`
+	Body    string            `json:"body,omitempty" doc:"the body; may hold ${env:NAME}"`
 	// Status expected; any below 400 if 0.
-	Status int `json:"status,omitempty" doc:"the status expected; any below 400 by default"`
+	Status int `json:"status,omitempty" doc:"the status expected; any below 400 by default" strict:"positive"`
 	// Contains must stand in the first 64 KiB of the body.
 	Contains string `json:"contains,omitempty" doc:"text that must stand in the body"`
 }
@@ -164,7 +164,7 @@ type PrometheusProbe struct {
 
 // Step is a time in which some faults are in force.
 type Step struct {
-	Name string `json:"name,omitempty"`
+	Name string `json:"name,omitempty" doc:"what reports call it; its number by default"`
 	// For is how long it lasts.
 	For    fault.Duration `json:"for" doc:"how long it lasts"`
 	Faults []fault.Fault  `json:"faults" doc:"what is in force meanwhile"`
@@ -176,15 +176,15 @@ type Abort struct {
 	Success *ShareRule `json:"success,omitempty" doc:"for example < 50%"`
 	P99     *TimeRule  `json:"p99,omitempty" doc:"for example > 5s"`
 	// For is the sliding window; 5s by default.
-	For fault.Duration `json:"for,omitempty" doc:"the sliding window; 5s by default"`
+	For fault.Duration `json:"for,omitempty" doc:"the sliding window; 5s by default" strict:"positive"`
 }
 
 // Recovery is the stage after the lift.
 type Recovery struct {
 	// Within is the deadline by which gates hold again; 30s by default.
-	Within fault.Duration `json:"within,omitempty" doc:"the deadline by which all gates hold again; 30s by default"`
+	Within fault.Duration `json:"within,omitempty" doc:"the deadline by which all gates hold again; 30s by default" strict:"positive"`
 	// Hold is how long they must then hold; 5s by default.
-	Hold fault.Duration `json:"hold,omitempty" doc:"how long they must then hold; 5s by default"`
+	Hold fault.Duration `json:"hold,omitempty" doc:"how long they must then hold; 5s by default" strict:"positive"`
 }
 
 // Defaults of DESIGN 3.

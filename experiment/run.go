@@ -73,9 +73,10 @@ type Run struct {
 	Aborted    string          `json:"aborted,omitempty"` // why it was stopped
 	Flows      []FlowResult    `json:"flows"`
 	Edges      []EdgeStatus    `json:"edges"`
-	Notes      []string        `json:"notes,omitempty"`    // what a reader should know
-	Stuck      []string        `json:"stuck,omitempty"`    // what could not be rolled back
-	Document   string          `json:"document,omitempty"` // the experiment as given, secrets unexpanded
+	Notes      []string        `json:"notes,omitempty"`      // what a reader should know
+	Incomplete []string        `json:"incomplete,omitempty"` // why it could not go through all stages, in sentences
+	Stuck      []string        `json:"stuck,omitempty"`      // what could not be rolled back
+	Document   string          `json:"document,omitempty"`   // the experiment as given, secrets unexpanded
 }
 
 // RunSummary is a run in a list.

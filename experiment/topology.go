@@ -21,16 +21,16 @@ type Meta struct {
 	// Name: lower case letters, digits, dots and dashes; at most 63 characters.
 	Name        string            `json:"name" doc:"lower case letters, digits, dots and dashes"`
 	Namespace   string            `json:"namespace,omitempty" doc:"Kubernetes namespace; ignored elsewhere"`
-	Labels      map[string]string `json:"labels,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty" doc:"for Kubernetes; ignored elsewhere"`
+	Annotations map[string]string `json:"annotations,omitempty" doc:"for Kubernetes; ignored elsewhere"`
 }
 
 // Topology says which services there are, who calls whom, and where.
 type Topology struct {
 	APIVersion string       `json:"apiVersion" doc:"chaosctl.dev/v1alpha1"`
 	Kind       string       `json:"kind" doc:"Topology"`
-	Metadata   Meta         `json:"metadata"`
-	Spec       TopologySpec `json:"spec"`
+	Metadata   Meta         `json:"metadata" doc:"the name, and what Kubernetes keeps about it"`
+	Spec       TopologySpec `json:"spec" doc:"the topology itself"`
 }
 
 // TopologySpec is the content of a Topology.
@@ -69,9 +69,9 @@ type Service struct {
 
 // Instance is one of several of a service.
 type Instance struct {
-	Name    string `json:"name"`
-	Address string `json:"address,omitempty"`
-	At      *At    `json:"at,omitempty"`
+	Name    string `json:"name" doc:"tells it from the others"`
+	Address string `json:"address,omitempty" doc:"where it listens, host:port"`
+	At      *At    `json:"at,omitempty" doc:"where its process is"`
 }
 
 // At says where a process is.

@@ -22,20 +22,20 @@ import (
 type Fault struct {
 	// Name tells faults of a run apart; every random draw hangs on it. The
 	// default is the kind, with a number where a kind stands twice.
-	Name string `json:"name,omitempty"`
+	Name string `json:"name,omitempty" doc:"tells faults apart; the kind by default"`
 	// Kind is the name of a kind, as `chaosctl kinds` lists them.
-	Kind string `json:"kind"`
+	Kind string `json:"kind" doc:"what happens, for example net.latency; see chaosctl kinds"`
 	// Target says where the fault acts, in the words of the topology.
-	Target Target `json:"target,omitzero"`
+	Target Target `json:"target,omitzero" doc:"where it happens, in the words of the topology"`
 	// Params are the kind's own settings; nil means all defaults.
-	Params Params `json:"params,omitempty"`
+	Params Params `json:"params,omitempty" doc:"the settings of the kind; see chaosctl explain KIND"`
 	// Match narrows a fault to some requests. HTTP edges only.
-	Match *Match `json:"match,omitempty"`
+	Match *Match `json:"match,omitempty" doc:"hurt these requests only; HTTP edges"`
 	// Share is the part of the matched units that is hurt, in (0, 1]; 0 stands
 	// for absent and means all of them.
-	Share Share `json:"share,omitempty"`
+	Share Share `json:"share,omitempty" doc:"hurt this part of what is matched, for example 0.2 or 20%; all by default"`
 	// MaxActive is how many units may be hurt at the same time; 0 is no limit.
-	MaxActive int `json:"maxActive,omitempty"`
+	MaxActive int `json:"maxActive,omitempty" doc:"hurt at most this many at the same time; no limit by default" strict:"positive"`
 	// At is where the engine has placed the fault. Documents do not set it.
 	At *Placed `json:"at,omitempty" strict:"output"`
 }
@@ -51,13 +51,13 @@ type Params interface {
 // and To. Kinds whose params name their own members need none.
 type Target struct {
 	// Service is hurt on every edge to it, or in its processes.
-	Service string `json:"service,omitempty"`
+	Service string `json:"service,omitempty" doc:"hurt on every edge to it, or in its processes"`
 	// Edge is one edge, "caller -> callee".
-	Edge string `json:"edge,omitempty"`
+	Edge string `json:"edge,omitempty" doc:"one edge: caller -> callee"`
 	// From is the calling side: it narrows Service, or is one side of a cut.
-	From []string `json:"from,omitempty"`
+	From []string `json:"from,omitempty" doc:"the callers that service is narrowed to, or one side of a cut"`
 	// To is the other side of a cut.
-	To []string `json:"to,omitempty"`
+	To []string `json:"to,omitempty" doc:"the other side of a cut"`
 }
 
 // IsZero tells whether no target is given.
@@ -100,6 +100,11 @@ func (t Target) Validate() error {
 			errs = append(errs, strict.Fieldf("to", "`%s` stands on both sides", s))
 		}
 	}
+	for i, s := range t.To {
+		if s == "" {
+			errs = append(errs, strict.Fieldf(fmt.Sprintf("to[%d]", i), "is empty; it must name a service"))
+		}
+	}
 	if t.Edge != "" {
 		if _, _, ok := SplitEdge(t.Edge); !ok {
 			errs = append(errs, strict.Fieldf("edge", "must be `caller -> callee`, not %q", t.Edge))
@@ -121,15 +126,15 @@ func SplitEdge(name string) (from, to string, ok bool) {
 // Match narrows a fault to some requests; all that is given must hold.
 type Match struct {
 	// Methods of the request, upper case; any if empty.
-	Method []string `json:"method,omitempty"`
+	Method []string `json:"method,omitempty" doc:"methods in capitals; any by default"`
 	// Path is a glob over the path without the query: `*` stands for anything
 	// but a slash, `**` for anything; `~` in front makes it a regular
 	// expression (RE2) that must match somewhere.
-	Path string `json:"path,omitempty"`
+	Path string `json:"path,omitempty" doc:"glob over the path, for example /users/*; ** crosses slashes, ~ in front makes it a regular expression"`
 	// Header fields that must be there; each value is a glob.
-	Header map[string]string `json:"header,omitempty"`
+	Header map[string]string `json:"header,omitempty" doc:"header fields that must be there, each with a glob over its value"`
 	// Query parameters that must be there; each value is a glob.
-	Query map[string]string `json:"query,omitempty"`
+	Query map[string]string `json:"query,omitempty" doc:"query parameters that must be there, each with a glob over its value"`
 }
 
 // Validate refuses patterns that cannot be read.
@@ -180,7 +185,7 @@ func CompilePath(pattern string) (*regexp.Regexp, error) {
 	q = strings.ReplaceAll(q, `\*`, `[^/]*`)
 	q = strings.ReplaceAll(q, `\?`, `[^/]`)
 	q = strings.ReplaceAll(q, "\x00", `.*`)
-	return regexp.Compile("^" + q + "$")
+	return regexp.Compile("(?s)^" + q + "$") // a line break in a path hides nothing
 }
 
 // Placed says where a fault really acts; exactly one field is set, and it picks

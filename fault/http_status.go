@@ -48,6 +48,9 @@ func (p *Status) Validate() error {
 		if err := CheckHeader(k, v); err != nil {
 			errs = append(errs, strict.Fieldf("headers."+k, "%s", err))
 		}
+		if strings.EqualFold(k, "Content-Length") || strings.EqualFold(k, "Transfer-Encoding") {
+			errs = append(errs, strict.Fieldf("headers."+k, "follows from the body; leave it out"))
+		}
 	}
 	return errors.Join(errs...)
 }

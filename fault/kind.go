@@ -33,6 +33,8 @@ type Kind struct {
 	// NoShare: the kind acts on all or nothing, so it takes neither `share` nor
 	// `maxActive`.
 	NoShare bool
+	// Severs: a unit that is hurt gets no answer at all, as far as a plan can tell.
+	Severs bool
 	// Irreversible kinds need an explicit permission.
 	Irreversible bool
 
@@ -51,13 +53,14 @@ const (
 // Flag is a shorthand flag of `inject fault` that stands for a param.
 type Flag struct {
 	// Name on the command line, without dashes.
-	Name string
+	Name string `json:"name"`
 	// Param it sets; empty for a flag that only chooses the kind.
-	Param string
+	Param string `json:"param,omitempty"`
 	// Usage is the help text; Value is the placeholder shown in it.
-	Usage, Value string
+	Usage string `json:"usage"`
+	Value string `json:"value,omitempty"`
 	// Chooses: giving the flag chooses the kind. Others only refine it.
-	Chooses bool
+	Chooses bool `json:"chooses,omitempty"`
 }
 
 // Directed is implemented by params that tell directions apart. Along returns
@@ -75,6 +78,9 @@ type Shaped interface {
 	// Members are the services named by the params, for checking against the
 	// topology.
 	Members() []string
+	// Cut returns the params for an edge of which the requests, the responses or
+	// both are cut.
+	Cut(request, response bool) Params
 }
 
 // New returns fresh params with the kind's defaults.
@@ -189,8 +195,11 @@ func (f *Fault) Validate() error {
 	if f.Match != nil && (k.WholeConnections || k.Acts != OnEdges) {
 		errs = append(errs, strict.Fieldf("match", "does not go with %s, which acts on whole %s", k.Name, unitWord(k)))
 	}
-	if k.NoShare && (f.Share != 0 || f.MaxActive != 0) {
+	if k.NoShare && f.Share != 0 {
 		errs = append(errs, strict.Fieldf("share", "does not go with %s, which hurts all or nothing", k.Name))
+	}
+	if k.NoShare && f.MaxActive != 0 {
+		errs = append(errs, strict.Fieldf("maxActive", "does not go with %s, which hurts all or nothing", k.Name))
 	}
 	if f.MaxActive < 0 {
 		errs = append(errs, strict.Fieldf("maxActive", "must be 1 or more, not %d", f.MaxActive))

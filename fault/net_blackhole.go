@@ -10,6 +10,7 @@ target: {service: auth-service}
 `, Kind{
 		Acts:    OnEdges,
 		Grounds: []string{"relay"},
+		Severs:  true,
 		Details: `Bytes of the caller are read and dropped, nothing reaches the callee and nothing comes back. What was swallowed is lost, so the connections that were hurt are closed at the lift. To hold bytes and let them go on at the lift, use net.partition.`,
 		Flags:   []Flag{{Name: "blackhole", Usage: "swallow requests and never answer", Chooses: true}},
 	})

@@ -2,9 +2,9 @@ package fault
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/chaosctl/chaosctl/internal/strict"
 )
@@ -22,6 +22,7 @@ params: {direction: both, mode: drop}
 		Grounds:          []string{"relay"},
 		WholeConnections: true,
 		NoShare:          true,
+		Severs:           true,
 		Details: `Every edge between the two sides is cut, whoever calls. On a relay, drop accepts connections, dials nobody and moves no byte: what was sent is held and goes on at the lift, so connect timeouts are not exercised; reject resets what is open and closes the listener. direction to stops only the bytes from the from side to the to side, direction from only those coming back.
 
 Shapes choose the sides among the members, with the run's seed: one (one member against the rest), halves (the first half against the second), random-halves, bridge (two halves that only one member can still talk to), majority-ring (every member sees a majority, no two the same one), one-way (bytes from the first member to the others are stopped). The shapes are those of Jepsen's nemeses.`,
@@ -65,7 +66,7 @@ func (p *Partition) Validate() error {
 	}
 	if p.Shape == "" {
 		if len(p.Among) > 0 {
-			errs = append(errs, strict.Fieldf("among", "goes with a shape; there are: %v", Shapes))
+			errs = append(errs, strict.Fieldf("among", "goes with a shape; there are: %s", strings.Join(Shapes, ", ")))
 		}
 		return errors.Join(errs...)
 	}
@@ -79,8 +80,11 @@ func (p *Partition) Validate() error {
 	if len(slices.Compact(sorted)) != len(p.Among) {
 		errs = append(errs, strict.Fieldf("among", "names a member twice"))
 	}
-	if p.Shape == "one-way" && p.Mode == CutReject {
-		errs = append(errs, strict.Fieldf("mode", "reject has no direction, so it does not go with one-way"))
+	if p.Mode == CutReject && (p.Shape == "one-way" || p.Shape == "majority-ring" && len(p.Among)/2%2 == 1) {
+		errs = append(errs, strict.Fieldf("mode", "reject has no direction, so it does not go with %s of %d members, which cuts some edges one way; use drop", p.Shape, len(p.Among)))
+	}
+	if p.Direction != CutBoth && p.Direction != "" {
+		errs = append(errs, strict.Fieldf("direction", "is chosen by the shape; leave it out, or use the shape one-way"))
 	}
 	return errors.Join(errs...)
 }
@@ -95,6 +99,19 @@ func (p *Partition) Along(forward bool) Params {
 	q.Shape, q.Among = "", nil
 	if p.Direction != CutBoth && !forward {
 		q.Direction = map[string]string{CutTo: CutFrom, CutFrom: CutTo}[p.Direction]
+	}
+	return &q
+}
+
+// Cut returns the params for an edge of which these bytes are cut.
+func (p *Partition) Cut(request, response bool) Params {
+	q := *p
+	q.Shape, q.Among, q.Direction = "", nil, CutBoth
+	switch {
+	case request && !response:
+		q.Direction = CutTo
+	case response && !request:
+		q.Direction = CutFrom
 	}
 	return &q
 }
@@ -138,24 +155,15 @@ func (p *Partition) Cuts(seed uint64) [][2]string {
 	case "one-way":
 		apart(m[:1], m[1:], false)
 	case "majority-ring":
-		// Each member keeps the members around it on the ring that make a
-		// majority together with it, and loses the rest.
+		// Each member hears those that follow it on the ring and those that go
+		// before it, as many as make a majority together with itself; where
+		// their number is odd, one more of those that follow.
 		n := len(m)
-		reach := n / 4 // neighbours kept on each side; n/2 in all, at least 1
-		keep := map[string]bool{}
+		before := n / 2 / 2
+		after := n/2 - before
 		for i := range n {
-			for d := 1; d <= max(1, reach); d++ {
-				keep[fmt.Sprint(i, (i+d)%n)], keep[fmt.Sprint((i+d)%n, i)] = true, true
-			}
-			if (n/2)%2 == 1 && n > 3 { // an odd number of neighbours: one more ahead
-				keep[fmt.Sprint(i, (i+reach+1)%n)] = true
-			}
-		}
-		for i := range n {
-			for j := range n {
-				if i != j && !keep[fmt.Sprint(i, j)] {
-					pairs = append(pairs, [2]string{m[i], m[j]})
-				}
+			for d := after + 1; d < n-before; d++ {
+				pairs = append(pairs, [2]string{m[(i+d)%n], m[i]})
 			}
 		}
 	}

@@ -21,20 +21,26 @@ const MaxDuration = Duration(30 * 24 * time.Hour)
 func (d *Duration) UnmarshalText(b []byte) error {
 	s := string(b)
 	v, err := time.ParseDuration(s)
-	if err != nil {
-		if _, e := strconv.ParseFloat(s, 64); e == nil {
-			return fmt.Errorf("needs a unit: write %sms or %ss, not %s", s, s, s)
-		}
-		return fmt.Errorf("must be a duration such as 150ms, 2s or 1m30s, not %q", clip(s))
-	}
-	if strings.HasPrefix(s, "-") || v < 0 {
+	bare := strings.Trim(s, "0123456789.") == ""
+	switch {
+	case strings.HasPrefix(s, "-") && len(s) > 1 && s[1] >= '0' && s[1] <= '9':
 		return fmt.Errorf("must not be negative, as %s is", clip(s))
-	}
-	if Duration(v) > MaxDuration {
-		return fmt.Errorf("must be at most %s, not %s", MaxDuration, clip(s))
+	case err != nil && bare && s != "" && s != ".":
+		return fmt.Errorf("needs a unit: write %sms or %ss, not %s", clip(s), clip(s), clip(s))
+	case err == nil && Duration(v) > MaxDuration, err != nil && overlong(s):
+		return fmt.Errorf("must be at most 720h (30 days), not %s", clip(s))
+	case err != nil || v < 0:
+		return fmt.Errorf("must be a duration such as 150ms, 2s or 1m30s, not %q", clip(s))
 	}
 	*d = Duration(v)
 	return nil
+}
+
+// overlong tells whether a text is a duration but for its length.
+func overlong(s string) bool {
+	number := strings.TrimRight(s, "hmsnuµ")
+	_, err := time.ParseDuration("1" + strings.TrimPrefix(s, number))
+	return err == nil && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 // MarshalText writes the duration as Go does.
@@ -140,6 +146,17 @@ func (s *Share) UnmarshalText(b []byte) error {
 
 // MarshalJSON writes the share as a number.
 func (s Share) MarshalJSON() ([]byte, error) { return json.Marshal(float64(s)) }
+
+// UnmarshalJSON reads a share as MarshalJSON writes it, or as text.
+func (s *Share) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
+	if text := ""; json.Unmarshal(b, &text) == nil {
+		b = []byte(text)
+	}
+	return s.UnmarshalText(b)
+}
 
 // Of is the share, 1 if none was given.
 func (s Share) Of() float64 {

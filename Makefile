@@ -1,0 +1,15 @@
+.PHONY: build demo check test bench gen soak
+
+build: ; go build -trimpath -o bin/chaosctl ./cmd/chaosctl
+
+demo: build ; ./bin/chaosctl demo
+
+check: ; .ci/check
+
+test: check ; .ci/packages && go run ./test/suite
+
+bench: ; .ci/bench
+
+gen: ; go test . -run '^TestFaultsDoc$$' -update
+
+soak: ; go run ./test/suite -soak

@@ -1,0 +1,181 @@
+package experiment
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/chaosctl/chaosctl/internal/strict"
+)
+
+const (
+	maxName  = 63  // characters of a name that others refer to
+	maxTitle = 100 // characters of a name that is only shown and referred to in its document
+)
+
+// Validate checks the name.
+func (m Meta) Validate() error {
+	if m.Name == "" {
+		return strict.Fieldf("name", "is missing")
+	}
+	if fixed := tidy(m.Name, "-."); fixed != m.Name {
+		return strict.Fieldf("name", "must be at most %d lower case letters, digits, dots and dashes, and start and end with a letter or digit; write `%s`", maxName, fixed)
+	}
+	return nil
+}
+
+// checkServiceName refuses what cannot be the name of a service.
+func checkServiceName(name string) error {
+	if name == Users {
+		return errors.New("is reserved for whoever calls from outside; give the service another name")
+	}
+	if fixed := tidy(name, "-"); fixed != name {
+		return fmt.Errorf("a name must be at most %d lower case letters, digits and dashes, and start and end with a letter or digit; write `%s`", maxName, fixed)
+	}
+	return nil
+}
+
+// tidy is the name nearest to s that is allowed; s itself if it is.
+func tidy(s, punctuation string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(s) {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune(punctuation, r):
+			b.WriteRune(r)
+		default:
+			b.WriteByte('-')
+		}
+	}
+	fixed := strings.Trim(b.String(), punctuation)
+	if len(fixed) > maxName {
+		fixed = strings.Trim(fixed[:maxName], punctuation)
+	}
+	if fixed == "" {
+		return "a-name"
+	}
+	return fixed
+}
+
+// checkTitle refuses names of flows, gates, probes and steps that cannot be
+// shown on one line.
+func checkTitle(s string) error {
+	switch {
+	case s == "":
+		return errors.New("is missing")
+	case utf8.RuneCountInString(s) > maxTitle:
+		return fmt.Errorf("must be at most %d characters long", maxTitle)
+	case strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return errors.New("must be one line of plain text without space around it")
+	}
+	return nil
+}
+
+// checkAddress refuses what is not host:port; least is the lowest port.
+func checkAddress(s string, least int) error {
+	host, port, err := net.SplitHostPort(s)
+	n, e := strconv.ParseUint(port, 10, 16)
+	switch {
+	case s == "":
+		return errors.New("is missing; it must be host:port, for example 127.0.0.1:8080")
+	case strings.Contains(s, "://"):
+		return fmt.Errorf("must be host:port without a scheme or path, for example 127.0.0.1:8080, not %q", short(s))
+	case err != nil:
+		return fmt.Errorf("must be host:port, for example 127.0.0.1:8080, not %q", short(s))
+	case e != nil || int(n) < least || port[0] == '+':
+		return fmt.Errorf("the port must be a number from %d to 65535, not %q", least, short(port))
+	case host == "":
+		return fmt.Errorf("lacks a host: write 127.0.0.1:%s for this machine alone", port)
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	if len(host) > 253 || strings.Trim(strings.ToLower(host), "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" {
+		return fmt.Errorf("must start with a host name or an IP address, not %q", short(host))
+	}
+	return nil
+}
+
+// meets tells whether two addresses would take the same port: hosts are compared
+// as they are written, localhost as 127.0.0.1, and an unspecified one meets all.
+func meets(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil {
+		return false
+	}
+	na, _ := strconv.Atoi(portA)
+	nb, _ := strconv.Atoi(portB)
+	if na != nb || na == 0 {
+		return false
+	}
+	hostA, hostB = plainHost(hostA), plainHost(hostB)
+	return hostA == hostB || hostA == "*" || hostB == "*"
+}
+
+func plainHost(h string) string {
+	h = strings.ToLower(strings.TrimSuffix(h, "."))
+	if h == "localhost" {
+		return "127.0.0.1"
+	}
+	if ip, err := netip.ParseAddr(h); err == nil {
+		if ip.IsUnspecified() {
+			return "*"
+		}
+		return ip.Unmap().String()
+	}
+	return h
+}
+
+// checkURL refuses what is not an absolute http or https URL.
+func checkURL(s string) error {
+	if s == "" {
+		return errors.New("is missing; for example http://127.0.0.1:8080/healthz")
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("must be a URL such as http://127.0.0.1:8080/healthz, not %q", short(s))
+	}
+	return nil
+}
+
+// checkMethod refuses what is no HTTP method; empty stands for the default.
+func checkMethod(s string) error {
+	if strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" || len(s) > 32 {
+		return fmt.Errorf("must be a method in capitals such as GET, not %q", short(s))
+	}
+	return nil
+}
+
+// among says that a word is none of a set, nil if it is.
+func among[T ~string](what string, word T, words ...T) error {
+	if slices.Contains(words, word) {
+		return nil
+	}
+	list := make([]string, len(words))
+	for i, w := range words {
+		list[i] = string(w)
+	}
+	return fmt.Errorf("there is no %s %q%s", what, short(string(word)), strict.Suggest(string(word), list))
+}
+
+// at says what err says of a field; nil if it says nothing.
+func at(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return strict.Fieldf(path, "%s", err)
+}
+
+func short(s string) string {
+	if r := []rune(s); len(r) > 60 {
+		return string(r[:57]) + "..."
+	}
+	return s
+}

@@ -1,0 +1,270 @@
+package experiment
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/chaosctl/chaosctl/fault"
+	"github.com/chaosctl/chaosctl/internal/strict"
+)
+
+// Production is the environment that may be hurt with a permission only.
+const Production = "production"
+
+// DefaultEnvironment is that of a topology that names none.
+const DefaultEnvironment = "development"
+
+// DecodeNode decodes strictly, checks the whole and fills in what was left out.
+func (s *TopologySpec) DecodeNode(n *strict.Node) {
+	n.Fields(s)
+	n.CheckRest(s.check(n.LineOf))
+	if s.Environment == "" {
+		s.Environment = DefaultEnvironment
+	}
+}
+
+// Validate checks the whole topology: names, addresses, who calls whom.
+func (s *TopologySpec) Validate() error {
+	return s.check(func(string) int { return 0 })
+}
+
+// check is Validate; line tells where a path stands, 0 if that is not known.
+func (s *TopologySpec) check(line func(path string) int) error {
+	var errs []error
+	if strings.Trim(s.Environment, "abcdefghijklmnopqrstuvwxyz-") != "" || len(s.Environment) > maxName {
+		errs = append(errs, strict.Fieldf("environment", "must be a word in lower case letters, for example staging, not %q", short(s.Environment)))
+	}
+	if slices.Contains([]string{"prod", "prd", "live"}, s.Environment) {
+		errs = append(errs, strict.Fieldf("environment", "write `%s`, so that it is guarded as such", Production))
+	}
+	if len(s.Services) == 0 {
+		errs = append(errs, strict.Fieldf("services", "there are none; name at least one, for example `auth-service: {address: \"127.0.0.1:9001\", protocol: http}`"))
+	}
+	for _, name := range s.names() {
+		errs = append(errs, at("services."+name, checkServiceName(name)))
+	}
+	for i := range s.Edges {
+		errs = append(errs, s.checkEdge(i, line)...)
+	}
+	for i, p := range s.Guard.Protect {
+		errs = append(errs, at(fmt.Sprintf("guard.protect[%d]", i), s.checkProtected(p)))
+	}
+	return errors.Join(errs...)
+}
+
+// names are those of the services, sorted.
+func (s *TopologySpec) names() []string { return slices.Sorted(maps.Keys(s.Services)) }
+
+func (s *TopologySpec) checkEdge(i int, line func(path string) int) []error {
+	e, path := s.Edges[i], fmt.Sprintf("edges[%d]", i)
+	var errs []error
+	ends := len(s.Services) > 0
+	if _, ok := s.Services[e.From]; !ok && ends && e.From != Users && e.From != "" {
+		errs = append(errs, strict.Fieldf(path+".from", "there is no service %q%s", short(e.From), strict.Suggest(e.From, append(s.names(), Users))))
+	}
+	callee, ok := s.Services[e.To]
+	switch {
+	case e.To == "" || !ends:
+	case e.To == Users:
+		errs = append(errs, strict.Fieldf(path+".to", "nobody calls `users`: they only call; put them in `from`"))
+	case !ok:
+		errs = append(errs, strict.Fieldf(path+".to", "there is no service %q%s", short(e.To), strict.Suggest(e.To, s.names())))
+	case e.Listen != "" && len(callee.addresses()) == 0:
+		errs = append(errs, strict.Fieldf(path+".to", "`%s` has no address for the relay to call; give it one in services", e.To))
+	}
+	for j, o := range s.Edges[:i] {
+		if o.From == e.From && o.To == e.To && e.From != "" && e.To != "" {
+			errs = append(errs, strict.Fieldf(path, "is the edge %s once more%s", e.Name(), first(line, fmt.Sprintf("edges[%d]", j))))
+		}
+		if meets(o.Listen, e.Listen) {
+			errs = append(errs, strict.Fieldf(path+".listen", "is the address of the edge %s already%s; each edge needs its own", o.Name(), onLine(line, fmt.Sprintf("edges[%d].listen", j))))
+		}
+	}
+	return append(errs, s.checkListen(e, path)...)
+}
+
+// checkListen refuses a relay on the address of a service.
+func (s *TopologySpec) checkListen(e Edge, path string) []error {
+	var errs []error
+	for _, name := range s.names() {
+		for _, a := range s.Services[name].addresses() {
+			switch {
+			case !meets(a, e.Listen):
+			case name == e.To:
+				errs = append(errs, strict.Fieldf(path+".listen", "is the address of `%s` itself, so that the relay would call itself; take a free port", name))
+			default:
+				errs = append(errs, strict.Fieldf(path+".listen", "is the address of the service `%s`; take a free port", name))
+			}
+		}
+	}
+	return errs
+}
+
+func first(line func(string) int, path string) string {
+	if n := line(path); n > 0 {
+		return fmt.Sprintf("; the first is on line %d", n)
+	}
+	return ""
+}
+
+func onLine(line func(string) int, path string) string {
+	if n := line(path); n > 0 {
+		return fmt.Sprintf(" (line %d)", n)
+	}
+	return ""
+}
+
+func (s *TopologySpec) checkProtected(p Protected) error {
+	svc, ok := s.Services[p.Service]
+	if p.Service == "" || len(s.Services) == 0 {
+		return nil
+	}
+	if !ok {
+		return fmt.Errorf("there is no service %q%s", short(p.Service), strict.Suggest(p.Service, s.names()))
+	}
+	if p.Path == "" && len(p.Method) == 0 {
+		return nil
+	}
+	seen := svc.Protocol == HTTP
+	for _, e := range s.Edges {
+		seen = seen || e.To == p.Service && s.EdgeProtocol(e) == HTTP
+	}
+	if !seen {
+		return fmt.Errorf("`%s` is tcp, where requests are not seen; leave out path and method to protect all of it, or give it `protocol: http`", p.Service)
+	}
+	return nil
+}
+
+// Validate checks the addresses, the protocol and the instances.
+func (s *Service) Validate() error {
+	var errs []error
+	if s.Address != "" {
+		errs = append(errs, at("address", checkAddress(s.Address, 1)))
+	}
+	if s.Health != "" && !strings.HasPrefix(s.Health, "/") {
+		errs = append(errs, strict.Fieldf("health", "must be a path that starts with /, for example /healthz, not %q", short(s.Health)))
+	}
+	if s.Health != "" && len(s.addresses()) == 0 {
+		errs = append(errs, strict.Fieldf("health", "needs an address to ask"))
+	}
+	if len(s.Instances) > 0 && s.Address != "" {
+		errs = append(errs, strict.Fieldf("address", "is shorthand for one instance; with `instances`, give each its own"))
+	}
+	if len(s.Instances) > 0 && s.At != nil {
+		errs = append(errs, strict.Fieldf("at", "is shorthand for one instance; with `instances`, give each its own"))
+	}
+	for i, in := range s.Instances {
+		path := fmt.Sprintf("instances[%d]", i)
+		for _, o := range s.Instances[:i] {
+			if o.Name == in.Name && in.Name != "" {
+				errs = append(errs, strict.Fieldf(path+".name", "there is an instance %q already", in.Name))
+			}
+			if in.Address != "" && meets(o.Address, in.Address) {
+				errs = append(errs, strict.Fieldf(path+".address", "is that of the instance %q already", o.Name))
+			}
+		}
+	}
+	for i, n := range s.Names {
+		if n == "" || strings.ContainsAny(n, " /:") {
+			errs = append(errs, strict.Fieldf(fmt.Sprintf("names[%d]", i), "must be a DNS name, not %q", short(n)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// addresses are those of the instances that have one.
+func (s Service) addresses() []string {
+	var all []string
+	for _, in := range s.All() {
+		if in.Address != "" {
+			all = append(all, in.Address)
+		}
+	}
+	return all
+}
+
+// Validate checks name and address.
+func (i *Instance) Validate() error {
+	errs := []error{}
+	switch {
+	case i.Name == "":
+		errs = append(errs, strict.Fieldf("name", "is missing"))
+	case tidy(i.Name, "-") != i.Name:
+		errs = append(errs, strict.Fieldf("name", "must be lower case letters, digits and dashes; write `%s`", tidy(i.Name, "-")))
+	}
+	if i.Address != "" {
+		errs = append(errs, at("address", checkAddress(i.Address, 1)))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate checks the process id.
+func (a *At) Validate() error {
+	if a.PID <= 0 {
+		return strict.Fieldf("pid", "must be the id of a process, 1 or more")
+	}
+	return nil
+}
+
+// Validate refuses protocols that are not known; empty stands for the default.
+func (p Protocol) Validate() error {
+	if p == "" {
+		return nil
+	}
+	return among("protocol", p, HTTP, TCP)
+}
+
+// Validate checks what an edge says by itself.
+func (e *Edge) Validate() error {
+	var errs []error
+	if e.From == "" {
+		errs = append(errs, strict.Fieldf("from", "is missing; it must name the calling service, or users"))
+	}
+	if e.To == "" {
+		errs = append(errs, strict.Fieldf("to", "is missing; it must name the service that is called"))
+	}
+	if e.From == e.To && e.From != "" && e.From != Users {
+		errs = append(errs, strict.Fieldf("", "is an edge from `%s` to itself; an edge joins two services", e.From))
+	}
+	if e.Listen != "" {
+		errs = append(errs, at("listen", checkAddress(e.Listen, 0)))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate checks the pattern and the methods.
+func (p *Protected) Validate() error {
+	var errs []error
+	if p.Service == "" {
+		errs = append(errs, strict.Fieldf("service", "is missing; it must name the service whose routes are protected"))
+	}
+	m := fault.Match{Path: p.Path, Method: p.Method}
+	return errors.Join(append(errs, m.Validate())...)
+}
+
+// Edge returns the edge with a name, "caller -> callee"; spaces do not matter.
+func (t *Topology) Edge(name string) (Edge, bool) {
+	from, to, ok := fault.SplitEdge(name)
+	if ok {
+		for _, e := range t.Spec.Edges {
+			if e.From == from && e.To == to {
+				return e, true
+			}
+		}
+	}
+	return Edge{}, false
+}
+
+// EdgeProtocol is the edge's own protocol, else that of its callee, else tcp.
+func (s *TopologySpec) EdgeProtocol(e Edge) Protocol {
+	if e.Protocol != "" {
+		return e.Protocol
+	}
+	if p := s.Services[e.To].Protocol; p != "" {
+		return p
+	}
+	return TCP
+}

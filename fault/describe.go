@@ -1,0 +1,114 @@
+package fault
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Description is a kind as the API and `chaosctl explain -o json` show it.
+type Description struct {
+	Name    string `json:"name"`
+	Doc     string `json:"doc" doc:"one sentence"`
+	Details string `json:"details,omitempty"`
+	// Acts says what a target of the kind resolves to.
+	Acts Acts `json:"acts" doc:"edges or processes"`
+	// Grounds on which it can be injected.
+	Grounds          []string `json:"grounds"`
+	Params           []Param  `json:"params"`
+	Flags            []Flag   `json:"flags"`
+	HTTPOnly         bool     `json:"httpOnly,omitempty" doc:"needs an edge that sees requests"`
+	WholeConnections bool     `json:"wholeConnections,omitempty" doc:"acts on connections, so it takes no match"`
+	NoShare          bool     `json:"noShare,omitempty" doc:"hurts all or nothing, so it takes neither share nor maxActive"`
+	Irreversible     bool     `json:"irreversible,omitempty" doc:"nothing undoes it; needs an explicit permission"`
+	Example          string   `json:"example" doc:"one fault, in YAML"`
+}
+
+// Param is one setting of a kind.
+type Param struct {
+	Name string `json:"name"`
+	// Type is how it is written: duration, size, rate, share, text, integer,
+	// number, yes/no, list or mapping.
+	Type string `json:"type" doc:"duration, size, rate, share, text, integer, number, yes/no, list or mapping"`
+	Doc  string `json:"doc,omitempty"`
+	// Default as it would be written; empty if there is none.
+	Default string `json:"default,omitempty"`
+	// Values are all that are allowed, if they are few.
+	Values   []string `json:"values,omitempty"`
+	Required bool     `json:"required,omitempty"`
+}
+
+// Describe sums up all there is to know of a kind.
+func (k *Kind) Describe() Description {
+	return Description{
+		Name: k.Name, Doc: k.Doc, Details: k.Details, Acts: k.Acts,
+		Grounds: append([]string{}, k.Grounds...), Params: k.describeParams(), Flags: append([]Flag{}, k.Flags...),
+		HTTPOnly: k.HTTPOnly, WholeConnections: k.WholeConnections, NoShare: k.NoShare,
+		Irreversible: k.Irreversible, Example: k.Example,
+	}
+}
+
+// describeParams reads the params' struct: a field without omitempty and
+// without a default must be given.
+func (k *Kind) describeParams() []Param {
+	v := reflect.Indirect(reflect.ValueOf(k.New()))
+	params := []Param{}
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if !f.IsExported() || name == "" || name == "-" {
+			continue
+		}
+		p := Param{Name: name, Type: wordFor(f.Type), Doc: f.Tag.Get("doc")}
+		if values := f.Tag.Get("enum"); values != "" {
+			p.Values = strings.Split(values, ",")
+		}
+		if value := v.Field(i); !value.IsZero() {
+			p.Default = written(value)
+		} else {
+			p.Required = !strings.Contains(options, "omit")
+		}
+		params = append(params, p)
+	}
+	return params
+}
+
+func wordFor(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t {
+	case reflect.TypeFor[Duration]():
+		return "duration"
+	case reflect.TypeFor[Size]():
+		return "size"
+	case reflect.TypeFor[Rate]():
+		return "rate"
+	case reflect.TypeFor[Share]():
+		return "share"
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "yes/no"
+	case reflect.Float32, reflect.Float64:
+		return "number"
+	case reflect.Slice:
+		return "list"
+	case reflect.Map, reflect.Struct:
+		return "mapping"
+	case reflect.String:
+		return "text"
+	}
+	return "integer"
+}
+
+func written(v reflect.Value) string {
+	v = reflect.Indirect(v)
+	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+		if b, err := m.MarshalText(); err == nil {
+			return string(b)
+		}
+	}
+	return fmt.Sprint(v.Interface())
+}

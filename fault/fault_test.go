@@ -1,0 +1,230 @@
+package fault
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/chaosctl/chaosctl/internal/strict"
+)
+
+// TestCatalogue: each kind is complete, so that help, schemas and docs are.
+func TestCatalogue(t *testing.T) {
+	if len(Kinds()) < 11 {
+		t.Fatalf("only %d kinds", len(Kinds()))
+	}
+	for _, k := range Kinds() {
+		t.Run(k.Name, func(t *testing.T) {
+			if k.Doc == "" || !strings.HasSuffix(k.Doc, ".") || k.Family()+"." != k.Name[:len(k.Family())+1] {
+				t.Errorf("doc %q, family %q", k.Doc, k.Family())
+			}
+			if k.Acts != OnEdges && k.Acts != OnProcesses || len(k.Grounds) == 0 {
+				t.Errorf("acts on %q, grounds %v", k.Acts, k.Grounds)
+			}
+			if a, b := k.New(), k.New(); a == b && reflect.TypeOf(a).Elem().Size() > 0 {
+				t.Error("New returns the same params twice")
+			}
+			params := reflect.TypeOf(k.New()).Elem()
+			names := map[string]bool{}
+			for i := range params.NumField() {
+				f := params.Field(i)
+				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+				names[name] = true
+				if f.Tag.Get("doc") == "" || name == "" {
+					t.Errorf("the param %s has no doc or name", f.Name)
+				}
+			}
+			for _, fl := range k.Flags {
+				if fl.Param != "" && !names[fl.Param] {
+					t.Errorf("the flag --%s stands for a param %q that is not there", fl.Name, fl.Param)
+				}
+				if fl.Usage == "" || fl.Param != "" && fl.Value == "" {
+					t.Errorf("the flag --%s has no usage or value", fl.Name)
+				}
+			}
+			var f Fault
+			if err := strict.Unmarshal("example", []byte(k.Example), &f); err != nil {
+				t.Fatalf("the example does not decode: %v", err)
+			}
+			if f.Info() != k || f.Validate() != nil || f.Params.Validate() != nil {
+				t.Errorf("the example is of %s, or not valid: %v", f.Kind, f.Validate())
+			}
+			roundTrip(t, f)
+			f.At = &Placed{Relay: &RelayEdge{From: "a", To: "b"}}
+			roundTrip(t, f)
+			f.At = &Placed{Process: &Process{Service: "a", Instance: "one", PID: 812, Start: 4711}}
+			roundTrip(t, f)
+		})
+	}
+	flags := map[string]string{}
+	for _, k := range Kinds() {
+		for _, fl := range k.Flags {
+			if other, twice := flags[fl.Name]; twice {
+				t.Errorf("--%s belongs to %s and %s", fl.Name, other, k.Name)
+			}
+			flags[fl.Name] = k.Name
+		}
+	}
+}
+
+func roundTrip(t *testing.T, f Fault) {
+	t.Helper()
+	text, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Fault
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	if diff := cmp.Diff(f, back); diff != "" {
+		t.Errorf("%s does not survive: %s", text, diff)
+	}
+}
+
+func TestDefineRefuses(t *testing.T) {
+	good := Kind{Acts: OnEdges, Grounds: []string{"relay"}}
+	for name, define := range map[string]func(){
+		"twice":      func() { define("net.reset", "x", Reset{}, "", good) },
+		"no family":  func() { define("reset", "x", Reset{}, "", good) },
+		"no doc":     func() { define("net.x", "", Reset{}, "", good) },
+		"no acts":    func() { define("net.x", "x", Reset{}, "", Kind{Grounds: []string{"relay"}}) },
+		"no grounds": func() { define("net.x", "x", Reset{}, "", Kind{Acts: OnEdges}) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			define()
+		}()
+	}
+}
+
+func TestFaultBad(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"{}", "`kind` is missing; `chaosctl kinds` lists them"},
+		{"[]", "must be a mapping, not a list"},
+		{"{kind: net.latncy, target: {service: a}}", "kind: there is no kind \"net.latncy\"; did you mean `net.latency`?"},
+		{"{kind: latency, target: {service: a}}", "did you mean `net.latency`?"},
+		{"{kind: net.latency, target: {service: a}, params: {dealy: 1s}}", "params.dealy: is not a field here; did you mean `delay`?"},
+		{"{kind: net.latency, target: {service: a}}", "params.delay: must be given"},
+		{"{kind: net.latency, target: {service: a}, params: {delay: 2h}}", "params.delay: must be given, more than 0 and at most 1h"},
+		{"{kind: net.latency, target: {service: a}, params: {delay: -1s}}", "params.delay: must not be negative"},
+		{"{kind: net.latency, target: {service: a}, params: {delay: 1s, jitter: 2s}}", "params.jitter: must not be more than the delay (1s), as 2s is"},
+		{"{kind: net.latency, target: {service: a}, params: {delay: 1s, direction: up}}", `params.direction: must be request, response or both, not "up"`},
+		{"{kind: net.latency, target: {service: a}, params: [1]}", "params: must be a mapping, not a list"},
+		{"{kind: net.latency, params: {delay: 1s}}", "target: is missing"},
+		{"{kind: net.latency, target: {}, params: {delay: 1s}}", "target: names nothing; give `service`, `edge`, or `from` and `to`"},
+		{"{kind: net.latency, target: {service: a, edge: a -> b}, params: {delay: 1s}}", "target: `edge` stands alone"},
+		{"{kind: net.latency, target: {edge: a}, params: {delay: 1s}}", "target.edge: must be `caller -> callee`, not \"a\""},
+		{"{kind: net.latency, target: {from: a}, params: {delay: 1s}}", "target: `from` and `to` go together"},
+		{"{kind: net.latency, target: {from: a, to: b}, params: {delay: 1s}}", "target.to: is for kinds that cut between two sides"},
+		{"{kind: net.latency, target: {service: a, to: b}, params: {delay: 1s}}", "target.to: goes with `from`, not with `service`"},
+		{"{kind: net.partition, target: {from: [a, b], to: [b]}}", "target.to: `b` stands on both sides"},
+		{"{kind: net.partition, target: {from: a, to: ['']}}", "target.to[0]: is empty"},
+		{"{kind: net.partition, target: {from: a, to: b}, params: {shape: one, among: [a, b]}}", "target: is given by `params.among` already"},
+		{"{kind: net.partition, target: {from: a, to: b}, share: 0.5}", "share: does not go with net.partition"},
+		{"{kind: net.partition, target: {from: a, to: b}, maxActive: 5}", "maxActive: does not go with net.partition"},
+		{"{kind: net.kill, target: {service: a}, match: {path: /}}", "match: does not go with net.kill, which acts on whole connections"},
+		{"{kind: net.kill, target: {service: a}, params: {every: 10ms}}", "params.every: must be 100ms or more, not 10ms"},
+		{"{kind: net.kill, target: {service: a}, params: {how: softly}}", `params.how: must be reset or close, not "softly"`},
+		{"{kind: proc.pause, target: {service: a}, match: {path: /}}", "which acts on whole processes"},
+		{"{kind: net.reset, target: {service: a}, maxActive: 0}", "maxActive: must be more than 0"},
+		{"{kind: net.reset, target: {service: a}, maxActive: -1}", "maxActive: must be 1 or more, not -1"},
+		{"{kind: net.reset, target: {service: a}, share: 0}", "share: must be a share above 0 and up to 1"},
+		{"{kind: net.reset, target: {service: a}, params: {after: 2h}}", "params.after: must be at most 1h"},
+		{"{kind: net.reset, target: {service: a}, at: {relay: {from: a, to: b}}}", "at: is not a field here"},
+		{"{kind: net.bandwidth, target: {service: a}}", "params.rate: must be given, for example 64KiB/s"},
+		{"{kind: net.bandwidth, target: {service: a}, params: {rate: 5}}", "params.rate: must be a rate from 1B/s to 1TB/s"},
+		{"{kind: http.status, target: {service: a}, params: {code: 999}}", "params.code: must be given, from 200 to 599"},
+		{"{kind: http.status, target: {service: a}, params: {code: 204, body: x}}", "params.body: an answer with status 204 has no body"},
+		{"{kind: http.status, target: {service: a}, params: {code: 500, headers: {Content-Length: '1'}}}", "params.headers.Content-Length: follows from the body"},
+		{"{kind: http.status, target: {service: a}, params: {code: 500, headers: {a: \"b\\r\\nc\"}}}", "params.headers.a: must be one line"},
+		{"{kind: http.delay, target: {service: a}, params: {delay: 1s, jitter: 2s}}", "params.jitter: must not be more than the delay"},
+		{"{kind: http.abort, target: {service: a}, params: {how: x}}", `params.how: must be close or reset, not "x"`},
+		{"{kind: http.abort, target: {service: a}, match: {method: get, path: x, header: {a: '['}, query: {q: '['}}}", "match.method[0]: must be a method in capitals"},
+	}
+	for _, tt := range tests {
+		var f Fault
+		err := strict.Unmarshal("", []byte(tt.in), &f)
+		var ps strict.Problems
+		if !errors.As(err, &ps) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s:\n got %v\nwant %s", tt.in, err, tt.want)
+		}
+		if !cmp.Equal(f, Fault{}) {
+			t.Errorf("%s: the destination was touched: %+v", tt.in, f)
+		}
+	}
+}
+
+func TestDefaultsStay(t *testing.T) {
+	var f Fault
+	if err := strict.Unmarshal("", []byte("{kind: net.latency, target: {service: a, from: b}, params: {delay: 1s}}"), &f); err != nil {
+		t.Fatal(err)
+	}
+	want := Fault{Kind: "net.latency", Target: Target{Service: "a", From: []string{"b"}}, Params: &Latency{Delay: Duration(1e9), Direction: Response}}
+	if diff := cmp.Diff(want, f); diff != "" {
+		t.Error(diff)
+	}
+	if f.Title() != "net.latency" || f.Target.String() != "b -> a" || f.Info() != NetLatency {
+		t.Errorf("%s, %s", f.Title(), f.Target)
+	}
+	NetLatency.New().(*Latency).Delay = 5
+	if NetLatency.New().(*Latency).Delay != 0 {
+		t.Error("the defaults can be edited")
+	}
+}
+
+func TestReceiptAdd(t *testing.T) {
+	sum := Receipt{}.Add(Receipt{Exchange, 3, 2, 1}).Add(Receipt{Exchange, 1, 1, 0})
+	if sum != (Receipt{Exchange, 4, 3, 1}) {
+		t.Errorf("%+v", sum)
+	}
+	if sum = sum.Add(Receipt{}).Add(Receipt{Connection, 1, 1, 0}); sum.Unit != Units {
+		t.Errorf("%+v", sum)
+	}
+}
+
+// FuzzFault: what decodes is valid and survives JSON; nothing panics.
+func FuzzFault(f *testing.F) {
+	for _, k := range Kinds() {
+		f.Add([]byte(k.Example))
+	}
+	f.Add([]byte("{kind: net.partition, params: {shape: majority-ring, among: [a, b, c]}}"))
+	f.Add([]byte("{kind: net.latency, target: {edge: a->b}, params: {delay: 1s}, share: 20%, maxActive: 3, match: {path: '~x', header: {a: b}}}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var v Fault
+		err := strict.Unmarshal("f", data, &v)
+		var ps strict.Problems
+		if err != nil {
+			if !errors.As(err, &ps) {
+				t.Fatalf("the error is a %T", err)
+			}
+			return
+		}
+		if err := errors.Join(v.Validate(), v.Params.Validate()); err != nil {
+			t.Fatalf("decoded, but not valid: %v", err)
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back Fault
+		if err := json.Unmarshal(text, &back); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		again, err := json.Marshal(back)
+		if err != nil || string(again) != string(text) {
+			t.Fatalf("%s does not survive: %s (%v)", text, again, err)
+		}
+		if s, ok := v.Params.(Shaped); ok {
+			s.Cuts(1)
+		}
+	})
+}

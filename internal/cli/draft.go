@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/chaosctl/chaosctl/experiment"
+	"github.com/chaosctl/chaosctl/fault"
+)
+
+// draft is a fault as flags give it: a JSON object to be, and which flag each
+// part came from, so that mistakes name the flag.
+type draft struct {
+	kind   *fault.Kind
+	params map[string]any
+	fields map[string]any    // target, match, share, maxActive
+	origin map[string]string // path -> flag
+}
+
+// set gives a param a value of its JSON type.
+func (d *draft) set(param string, v any, flag string) {
+	d.params[param] = v
+	d.origin["params."+param] = flag
+}
+
+// setText gives a param a value typed by a person: the param's type decides
+// what it is in JSON. Lists are separated by commas; headers.X-Name=v sets one
+// entry of a mapping.
+func (d *draft) setText(param, text, flag string) {
+	outer, key, nested := strings.Cut(param, ".")
+	t, known := paramType(d.kind, outer)
+	if known && t.Kind() == reflect.Map && nested {
+		m, _ := d.params[outer].(map[string]any)
+		if m == nil {
+			m = map[string]any{}
+		}
+		m[key] = literal(t.Elem(), text)
+		d.set(outer, m, flag)
+		return
+	}
+	if !known {
+		d.set(param, text, flag) // the decoder says that there is no such param
+		return
+	}
+	d.set(param, literal(t, text), flag)
+}
+
+func paramType(k *fault.Kind, name string) (reflect.Type, bool) {
+	t := reflect.TypeOf(k.New()).Elem()
+	for i := range t.NumField() {
+		if n, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); n == name {
+			ft := t.Field(i).Type
+			if ft.Kind() == reflect.Pointer {
+				ft = ft.Elem()
+			}
+			return ft, true
+		}
+	}
+	return nil, false
+}
+
+func literal(t reflect.Type, text string) any {
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		return text
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return text
+	case reflect.Slice:
+		list := []any{}
+		for _, s := range names([]string{text}) {
+			list = append(list, literal(t.Elem(), s))
+		}
+		return list
+	}
+	var v any
+	if json.Unmarshal([]byte(text), &v) == nil {
+		return json.RawMessage(text)
+	}
+	return text
+}
+
+// decode makes the fault, with the decoder that documents go through.
+func (d *draft) decode() (fault.Fault, error) {
+	object := map[string]any{"kind": d.kind.Name}
+	if len(d.params) > 0 {
+		object["params"] = d.params
+	}
+	maps.Copy(object, d.fields)
+	b, err := json.Marshal(object)
+	if err != nil {
+		return fault.Fault{}, fmt.Errorf("encode a fault: %w", err)
+	}
+	var f fault.Fault
+	if err := f.UnmarshalJSON(b); err != nil {
+		return fault.Fault{}, d.blame(err)
+	}
+	return f, nil
+}
+
+// blame puts flags in the place of paths.
+func (d *draft) blame(err error) error {
+	e, ok := experiment.AsError(err)
+	if !ok {
+		return badInput("", "%s: %s", d.kind.Name, err)
+	}
+	hint := "see `chaosctl explain " + d.kind.Name + "`"
+	var problems experiment.Problems
+	for _, p := range e.Problems {
+		problems = append(problems, experiment.Problem{Message: d.flagOf(p.Path) + p.Message})
+	}
+	if len(problems) == 1 {
+		return badInput(hint, "%s", problems[0].Message)
+	}
+	return &experiment.Error{Code: experiment.BadInput, Hint: hint, Problems: problems}
+}
+
+// flagOf finds the flag a path came from, the longest that fits; a param that
+// was not given is named by its shorthand flag.
+func (d *draft) flagOf(path string) string {
+	for p := path; p != ""; {
+		if flag, ok := d.origin[p]; ok {
+			if rest := strings.TrimPrefix(path, p); rest != "" {
+				return flag + " " + strings.TrimPrefix(rest, ".") + ": "
+			}
+			return flag + ": "
+		}
+		i := strings.LastIndexAny(p, ".[")
+		if i < 0 {
+			break
+		}
+		p = p[:i]
+	}
+	if name, ok := strings.CutPrefix(path, "params."); ok {
+		for _, f := range d.kind.Flags {
+			if f.Param == name {
+				return "--" + f.Name + ": "
+			}
+		}
+		return "--param " + name + ": "
+	}
+	if path == "" || path == "params" {
+		return d.kind.Name + ": "
+	}
+	if path == "target" || strings.HasPrefix(path, "target.") {
+		return strings.Replace(strings.Replace(path, "target.", "--", 1), "target", "--target", 1) + ": "
+	}
+	return d.kind.Name + ": " + path + ": "
+}
+
+// completeParams offers the params of the kind given by --kind.
+func completeParams(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	name, _ := cmd.Flags().GetString("kind")
+	k, err := fault.Lookup(name)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var words []string
+	for _, p := range k.Describe().Params {
+		words = append(words, cobra.CompletionWithDesc(p.Name+"=", p.Doc))
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/chaosctl/chaosctl/experiment"
+	"github.com/chaosctl/chaosctl/internal/driver"
+	"github.com/chaosctl/chaosctl/internal/driver/process"
+	driverrelay "github.com/chaosctl/chaosctl/internal/driver/relay"
+	"github.com/chaosctl/chaosctl/internal/engine"
+	"github.com/chaosctl/chaosctl/internal/relay"
+)
+
+// ground is an engine with everything it stands on.
+type ground struct {
+	relays *relay.Set
+	engine *engine.Engine
+}
+
+// drivers are all that this build has, on the relays of set. With a nil set
+// they plan, and take out what is durable, but put nothing on a relay in force.
+func drivers(set *relay.Set) []driver.Driver {
+	if set == nil {
+		set = relay.NewSet(relay.Options{})
+	}
+	return []driver.Driver{driverrelay.New(set), process.New()}
+}
+
+// openGround opens the relays of the topology and starts an engine on them,
+// which first takes out what a killed process has left behind. c.Topology,
+// StateDir and Version must be set. When it fails, nothing stays open.
+func openGround(ctx context.Context, c engine.Config) (*ground, error) {
+	set := relay.NewSet(relay.Options{})
+	if err := set.Open(ctx, relaySpecs(&c.Topology.Spec)...); err != nil {
+		err = badInput("free that address, or give the edge another `listen`", "cannot %s", err)
+		return nil, errors.Join(err, set.Shutdown(ctx))
+	}
+	c.Relays, c.Drivers = set, drivers(set)
+	eng, err := engine.New(ctx, c)
+	if err != nil {
+		return nil, errors.Join(err, set.Shutdown(ctx))
+	}
+	return &ground{set, eng}, nil
+}
+
+// relaySpecs are the edges of a topology that have a relay.
+func relaySpecs(t *experiment.TopologySpec) []relay.Spec {
+	var specs []relay.Spec
+	for _, e := range t.Edges {
+		if e.Listen == "" {
+			continue
+		}
+		s := relay.Spec{From: e.From, To: e.To, Protocol: t.EdgeProtocol(e), Listen: e.Listen}
+		for _, i := range t.Services[e.To].All() {
+			if i.Address != "" {
+				s.Upstreams = append(s.Upstreams, i.Address)
+			}
+		}
+		specs = append(specs, s)
+	}
+	return specs
+}
+
+// lift aborts runs and lifts everything. The error has code CannotUndo when
+// something is stuck.
+func (g *ground) lift(ctx context.Context) error {
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return g.engine.Close(end)
+}
+
+// patience is how long connections through the relays may still end by
+// themselves where nobody asked for more.
+const patience = time.Second
+
+// close lifts everything and closes the relays, with little patience for what
+// is still connected.
+func (g *ground) close(ctx context.Context) error {
+	err := g.lift(ctx)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	_ = g.relays.Shutdown(end) // what had to be cut is no failure
+	return err
+}

@@ -1,0 +1,238 @@
+// Package relay is the driver for edges that have a relay of ours on them: it
+// turns each kind of fault into an effect for internal/relay.
+//
+// There is one file per kind. A file says with serve which effect the kind's
+// params become and how to say it in words; nothing else has to be edited to add
+// one.
+//
+// All changes are volatile: they die with the process that holds the relay.
+package relay
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/chaosctl/chaosctl/experiment"
+	"github.com/chaosctl/chaosctl/fault"
+	"github.com/chaosctl/chaosctl/internal/driver"
+	"github.com/chaosctl/chaosctl/internal/relay"
+)
+
+// Name of the driver, as journaled.
+const Name = "relay"
+
+// served is a kind with what it becomes on a relay.
+type served struct {
+	kind   *fault.Kind
+	effect func(fault.Params) (relay.Effect, error)
+	words  func(fault.Params) words
+}
+
+// words say what a kind does, in the parts of two sentences.
+type words struct {
+	// touches is a verb phrase with the edge as %s: "answers on %s start 500ms later".
+	touches string
+	// undoes ends "the effect is taken out of the relay; ..."; it may be empty.
+	undoes string
+}
+
+var table = map[string]served{}
+
+// serve says how a kind is carried out. It runs while package variables
+// initialise; serving a kind twice panics at start.
+func serve[P any, PP interface {
+	*P
+	fault.Params
+}](k *fault.Kind, effect func(p PP) relay.Effect, say func(p PP) words) *fault.Kind {
+	if _, twice := table[k.Name]; twice {
+		panic("driver/relay: " + k.Name + " is served twice")
+	}
+	table[k.Name] = served{
+		kind: k,
+		effect: func(p fault.Params) (relay.Effect, error) {
+			own, ok := p.(PP)
+			if !ok {
+				return nil, fmt.Errorf("params are %T, not those of %s", p, k.Name)
+			}
+			return effect(own), nil
+		},
+		words: func(p fault.Params) words {
+			own, ok := p.(PP)
+			if !ok {
+				return words{}
+			}
+			return say(own)
+		},
+	}
+	return k
+}
+
+// Driver is the driver of a set of relays.
+type Driver struct{ set *relay.Set }
+
+// New returns the driver of a set.
+func New(set *relay.Set) *Driver { return &Driver{set} }
+
+var _ driver.Driver = (*Driver)(nil)
+
+// Name is "relay".
+func (d *Driver) Name() string { return Name }
+
+// Serves lists the kinds by name.
+func (d *Driver) Serves() (string, []*fault.Kind) {
+	var kinds []*fault.Kind
+	for _, s := range table {
+		kinds = append(kinds, s.kind)
+	}
+	slices.SortFunc(kinds, func(a, b *fault.Kind) int { return strings.Compare(a.Name, b.Name) })
+	return "relay", kinds
+}
+
+// Plan checks that the edge is there and can do it.
+func (d *Driver) Plan(_ context.Context, f fault.Fault) (driver.Change, error) {
+	edge, s, err := d.find(f)
+	if err != nil {
+		return driver.Change{}, err
+	}
+	spec := edge.Spec()
+	http := sees(spec)
+	switch {
+	case s.kind.HTTPOnly && !http:
+		return driver.Change{}, fmt.Errorf("%s on %s: the edge is %s and sees bytes only, the kind needs requests (protocol: http): %w",
+			f.Kind, edge.Name(), spec.Protocol, driver.ErrUnsupported)
+	case f.Match != nil && !http:
+		return driver.Change{}, fmt.Errorf("%s on %s: the edge is %s and sees bytes only, so `match` cannot choose among requests (protocol: http would): %w",
+			f.Kind, edge.Name(), spec.Protocol, driver.ErrUnsupported)
+	case f.Match != nil && s.kind.WholeConnections:
+		return driver.Change{}, fmt.Errorf("%s on %s: it acts on whole connections, so `match` does not go with it: %w",
+			f.Kind, edge.Name(), driver.ErrUnsupported)
+	}
+	effect, err := s.effect(f.Params)
+	if err != nil {
+		return driver.Change{}, fmt.Errorf("plan %s on %s: %w", f.Kind, edge.Name(), err)
+	}
+	if err := relay.Check(effect, spec.Protocol, f.Match); err != nil {
+		return driver.Change{}, fmt.Errorf("plan %s on %s: %w: %w", f.Kind, edge.Name(), err, driver.ErrUnsupported)
+	}
+	w := s.words(f.Params)
+	undoes := "the effect is taken out of the relay"
+	if w.undoes != "" {
+		undoes += "; " + w.undoes
+	}
+	return driver.Change{
+		Driver: Name, Fault: f, Volatile: true, Undoes: undoes,
+		Touches: fmt.Sprintf(w.touches, fmt.Sprintf("%s (%s)", edge.Name(), spec.Listen)) + whom(f, s.kind, http),
+	}, nil
+}
+
+// whom says which units are hurt.
+func whom(f fault.Fault, k *fault.Kind, http bool) string {
+	if k.NoShare && f.Match == nil {
+		return ""
+	}
+	unit := "connections"
+	if http && !k.WholeConnections {
+		unit = "exchanges"
+	}
+	text := ", on all " + unit
+	if share := f.Share.Of(); share < 1 {
+		text = fmt.Sprintf(", on %.4g%% of the %s", share*100, unit)
+	}
+	if m := f.Match; m != nil {
+		var parts []string
+		if len(m.Method) > 0 {
+			parts = append(parts, strings.Join(m.Method, "/"))
+		}
+		if m.Path != "" {
+			parts = append(parts, m.Path)
+		}
+		for _, name := range sortedKeys(m.Header) {
+			parts = append(parts, "header "+name)
+		}
+		for _, name := range sortedKeys(m.Query) {
+			parts = append(parts, "query "+name+"="+m.Query[name])
+		}
+		text += " that match " + strings.Join(parts, ", ")
+	}
+	if f.MaxActive > 0 {
+		text += fmt.Sprintf(", at most %d at a time", f.MaxActive)
+	}
+	return text
+}
+
+func sortedKeys(m map[string]string) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Apply arms the effect. A change that protects requests from an effect that
+// cannot tell requests apart is refused.
+func (d *Driver) Apply(_ context.Context, c driver.Change) error {
+	edge, s, err := d.find(c.Fault)
+	if err != nil {
+		return err
+	}
+	effect, err := s.effect(c.Fault.Params)
+	if err != nil {
+		return fmt.Errorf("apply %s: %w", c.ID, err)
+	}
+	a := relay.Armed{
+		ID: c.ID, Name: c.Fault.Title(), Effect: effect, Match: c.Fault.Match, Share: c.Fault.Share,
+		MaxActive: c.Fault.MaxActive, Seed: c.Seed, Until: c.Until, Protect: c.Protect,
+	}
+	if err := edge.Arm(a); err != nil {
+		return fmt.Errorf("apply %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+// Revert lifts the effect.
+func (d *Driver) Revert(_ context.Context, c driver.Change) error {
+	edge, ok := d.edge(c.Fault)
+	if !ok {
+		return nil // gone with its edge
+	}
+	if err := edge.Lift(c.ID); err != nil {
+		return fmt.Errorf("revert %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+// Inspect reads what the relay has in force. The receipt stays readable after
+// the effect is gone.
+func (d *Driver) Inspect(_ context.Context, c driver.Change) (driver.State, error) {
+	edge, ok := d.edge(c.Fault)
+	if !ok {
+		return driver.State{}, nil
+	}
+	receipt, _ := edge.Receipt(c.ID)
+	return driver.State{InForce: edge.InForce(c.ID), Receipt: receipt}, nil
+}
+
+func (d *Driver) edge(f fault.Fault) (*relay.Edge, bool) {
+	if f.At == nil || f.At.Relay == nil {
+		return nil, false
+	}
+	return d.set.Edge(f.At.Relay.Name())
+}
+
+func (d *Driver) find(f fault.Fault) (*relay.Edge, served, error) {
+	s, ok := table[f.Kind]
+	if !ok {
+		return nil, s, fmt.Errorf("%s on a relay: %w", f.Kind, driver.ErrUnsupported)
+	}
+	edge, ok := d.edge(f)
+	if !ok {
+		return nil, s, fmt.Errorf("relay on %s: %w", f.At, driver.ErrNoTarget)
+	}
+	return edge, s, nil
+}
+
+// sees tells whether an edge sees requests.
+func sees(s relay.Spec) bool { return s.Protocol == experiment.HTTP }

@@ -1,0 +1,20 @@
+package relay
+
+import (
+	"github.com/chaosctl/chaosctl/fault"
+	"github.com/chaosctl/chaosctl/internal/relay"
+)
+
+var _ = serve(fault.NetBlackhole,
+	func(*fault.Blackhole) relay.Effect { return hole{} },
+	func(*fault.Blackhole) words {
+		return words{
+			touches: "what callers send on %s is swallowed, and nothing comes back",
+			undoes:  "connections that have lost bytes are closed",
+		}
+	})
+
+// hole swallows all bytes.
+type hole struct{}
+
+func (hole) Swallows() {}

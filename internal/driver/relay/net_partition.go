@@ -1,0 +1,40 @@
+package relay
+
+import (
+	"github.com/chaosctl/chaosctl/fault"
+	"github.com/chaosctl/chaosctl/internal/relay"
+)
+
+var _ = serve(fault.NetPartition,
+	func(p *fault.Partition) relay.Effect {
+		if p.Mode == fault.CutReject {
+			return refuser{}
+		}
+		request, response := p.Stops()
+		return cut{request, response}
+	},
+	func(p *fault.Partition) words {
+		if p.Mode == fault.CutReject {
+			return words{touches: "%s is cut: connections are refused, and open ones reset", undoes: "the relay listens again"}
+		}
+		w := words{undoes: "bytes that were held go on"}
+		switch request, response := p.Stops(); {
+		case request && response:
+			w.touches = "%s is cut: bytes are held both ways, and nobody is dialled"
+		case request:
+			w.touches = "%s is cut from caller to callee: requests are held, and nobody is dialled"
+		default:
+			w.touches = "%s is cut from callee to caller: answers are held"
+		}
+		return w
+	})
+
+// cut holds bytes.
+type cut struct{ request, response bool }
+
+func (c cut) Holds(way relay.Way) bool {
+	if way == relay.Up {
+		return c.request
+	}
+	return c.response
+}

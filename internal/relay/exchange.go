@@ -1,0 +1,327 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/chaosctl/chaosctl/experiment"
+	"github.com/chaosctl/chaosctl/fault"
+)
+
+// errCut says that the exchange ends without an answer: its caller is gone, or
+// its connection was ended.
+var errCut = errors.New("the exchange was cut")
+
+// exchange is one request and its answer.
+type exchange struct {
+	edge *httpEdge
+	id   uint64
+	conn *callerConn
+	w    http.ResponseWriter
+	r    *http.Request
+	ctx  context.Context
+	key  string // of its draws; empty if it carries none
+	pool []io.Closer
+
+	in, out atomic.Uint64
+	record  experiment.Exchange
+	drawn   atomic.Bool // something hurts it, or did
+
+	mu       sync.Mutex
+	seen     map[*armed]bool
+	hits     []*hit
+	queues   []*queue
+	applied  []string  // faults that hurt it and were lifted
+	first    time.Time // of the callee
+	answered bool      // no interim answer may follow
+}
+
+// ServeHTTP carries one exchange.
+func (h *httpEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{
+		edge: h, id: h.edge.lastID.Add(1), conn: r.Context().Value(callerKey{}).(*callerConn),
+		w: w, r: r, ctx: r.Context(),
+	}
+	x.record = experiment.Exchange{
+		Edge: h.edge.name, Conn: x.conn.id, Method: r.Method, Path: r.URL.Path, Start: time.Now(),
+		TraceID: traceID(r.Header.Get("Traceparent")), Idempotent: clip(r.Header.Get("Idempotency-Key")),
+	}
+	if x.record.TraceID != "" {
+		x.key = x.record.TraceID + " " + strconv.Itoa(h.tries.next(x.record.TraceID))
+	}
+	h.edge.exchanges.Add(1)
+	x.conn.busy.Add(1)
+	h.edge.live.Lock()
+	h.edge.units[x.id] = x
+	h.edge.live.Unlock()
+	for _, a := range h.edge.armed() {
+		x.draw(a)
+	}
+	defer x.finish()
+	if err := x.serve(); err != nil {
+		panic(http.ErrAbortHandler) // closes the connection, however it was ended
+	}
+}
+
+// traceID takes the trace id out of a W3C traceparent; empty if it has none.
+func traceID(parent string) string {
+	p := strings.Split(parent, "-")
+	if len(p) < 4 || len(p[1]) != 32 || strings.Trim(p[1], "0123456789abcdef") != "" || strings.Trim(p[1], "0") == "" {
+		return ""
+	}
+	return p[1]
+}
+
+func clip(s string) string { return s[:min(len(s), 256)] }
+
+// consider draws an exchange under way for effects that hold bytes; others hurt
+// only those that begin later.
+func (x *exchange) consider(a *armed) {
+	if _, ok := a.Effect.(Holder); ok {
+		x.draw(a)
+	}
+}
+
+func (x *exchange) draw(a *armed) {
+	if a.unit != fault.Exchange {
+		return
+	}
+	fits, protected := a.fits(x.r)
+	if !fits {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.seen[a] {
+		return
+	}
+	if x.seen == nil {
+		x.seen = map[*armed]bool{}
+	}
+	x.seen[a] = true
+	if h := a.draw(x.key, protected); h != nil {
+		if h.holds(Up) || h.holds(Down) {
+			h.act()
+		}
+		x.hits = append(x.hits, h)
+		x.drawn.Store(true)
+	}
+}
+
+// drop takes an effect off; what it holds or delays goes on at once. If it has
+// swallowed the request, the connection ends.
+func (x *exchange) drop(a *armed) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.seen, a)
+	for i, h := range x.hits {
+		if h.armed != a {
+			continue
+		}
+		x.hits = append(x.hits[:i:i], x.hits[i+1:]...)
+		x.applied = append(x.applied, names([]*hit{h})...)
+		h.end()
+		for _, q := range x.queues {
+			q.drop(a)
+		}
+		if h.damaged.Load() {
+			x.conn.end("relay", Close)
+		}
+		return
+	}
+}
+
+// hurting lists what is in force on the exchange.
+func (x *exchange) hurting() []*hit {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return append([]*hit(nil), x.hits...)
+}
+
+// stages returns the stages of a way.
+func (x *exchange) stages(way Way) []staged {
+	var all []staged
+	for _, h := range x.hurting() {
+		if s := h.stage(way); s != nil && !h.isGone() {
+			all = append(all, staged{h, s})
+		}
+	}
+	return all
+}
+
+// pass waits while a way is held.
+func (x *exchange) pass(way Way) error {
+	if !x.drawn.Load() {
+		return nil
+	}
+	for _, h := range x.hurting() {
+		if !h.holds(way) {
+			continue
+		}
+		select {
+		case <-h.gone:
+		case <-x.ctx.Done():
+			return errCut
+		}
+	}
+	return nil
+}
+
+// rest waits for a while on behalf of h, or until that is lifted.
+func (x *exchange) rest(h *hit, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-h.gone:
+	case <-x.ctx.Done():
+		return errCut
+	}
+	return nil
+}
+
+// serve hurts the request, has it answered, and passes the answer on.
+func (x *exchange) serve() error {
+	if x.r.Method == http.MethodConnect {
+		http.Error(x.w, "this is a relay of chaosctl on "+x.edge.edge.name+"; it makes no tunnels", http.StatusNotImplemented)
+		return nil
+	}
+	answer, err := x.before()
+	if err != nil {
+		return err
+	}
+	if answer != nil {
+		x.record.EndedBy = "relay"
+		return x.respond(answer)
+	}
+	req, err := x.request()
+	if err != nil {
+		return err
+	}
+	resp, err := x.roundTrip(req)
+	if err != nil {
+		return x.failed(err)
+	}
+	x.pool = append(x.pool, resp.Body)
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return x.upgrade(resp)
+	}
+	return x.respond(resp)
+}
+
+// before does what happens to a request before it is forwarded.
+func (x *exchange) before() (*http.Response, error) {
+	var answer *http.Response
+	for _, h := range x.hurting() {
+		if d, ok := h.Effect.(Delayer); ok {
+			h.act()
+			if err := x.rest(h, d.Delay(h.rand("delay"))); err != nil {
+				return nil, err
+			}
+		}
+		if e, ok := h.Effect.(Ender); ok {
+			after, how := e.End()
+			if err := x.rest(h, after); err != nil {
+				return nil, err
+			}
+			if how == Close {
+				x.readOut()
+			}
+			if x.conn.strike(h.armed, how, h) {
+				return nil, errCut
+			}
+		}
+		if h.swallows() {
+			return nil, x.swallow(h)
+		}
+		if a, ok := h.Effect.(Answerer); ok && answer == nil {
+			h.act()
+			answer = a.Answer().response(x.r)
+		}
+	}
+	if err := x.pass(Up); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// readOut reads what there is of a body, so that closing is seen as closing.
+func (x *exchange) readOut() {
+	x.conn.SetReadDeadline(time.Now().Add(lingerTime))
+	io.CopyN(io.Discard, x.r.Body, 1<<20)
+}
+
+// swallow takes the request and never answers.
+func (x *exchange) swallow(h *hit) error {
+	h.act()
+	h.damaged.Store(true)
+	select {
+	case <-h.gone: // lifted before anything was lost, but after the draw
+		x.conn.end("relay", Close)
+		return errCut
+	default:
+	}
+	n, _ := io.Copy(io.Discard, x.r.Body)
+	x.in.Add(uint64(n))
+	<-x.ctx.Done()
+	return errCut
+}
+
+// failed ends the exchange when the callee gave no answer. The caller sees its
+// connection reset, as it would have without us; a 502 of ours would be an
+// answer that nobody gave.
+func (x *exchange) failed(err error) error {
+	if x.ctx.Err() == nil && !x.conn.isOver() {
+		x.record.EndedBy = "callee"
+		x.conn.end("", howEnded(err))
+	}
+	return errCut
+}
+
+// howEnded is FIN for a callee that closed without an answer, RST for all else.
+func howEnded(err error) Ending {
+	if (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && !errors.Is(err, syscall.ECONNRESET) {
+		return Close
+	}
+	return Reset
+}
+
+// finish lets go of everything and reports the exchange.
+func (x *exchange) finish() {
+	for _, c := range x.pool {
+		c.Close()
+	}
+	x.conn.busy.Add(-1)
+	x.edge.edge.forget(x.id)
+	x.mu.Lock()
+	hits := x.hits
+	x.hits = nil
+	faults := append(x.applied, names(hits)...)
+	x.record.FirstByte = x.first
+	x.mu.Unlock()
+	by, more := x.conn.whoEnded()
+	x.record.Faults = append(faults, more...)
+	if by != "" {
+		x.record.EndedBy = by
+	}
+	if x.record.EndedBy == "" {
+		x.record.EndedBy = "caller"
+	}
+	x.record.End = time.Now()
+	x.record.BytesIn, x.record.BytesOut = x.in.Load(), x.out.Load()
+	for _, h := range hits {
+		h.end()
+	}
+	x.edge.edge.report(x.record)
+}

@@ -1,0 +1,310 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// hopByHop are the fields that end at each connection (RFC 9110, section 7.6.1).
+var hopByHop = []string{
+	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// strip takes the hop-by-hop fields out, but for an upgrade and for trailers,
+// which the relay passes on.
+func strip(h http.Header) {
+	upgrade := ""
+	trailers := false
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			name = textproto.TrimString(name)
+			if strings.EqualFold(name, "upgrade") {
+				upgrade = h.Get("Upgrade")
+			}
+			if name != "" {
+				defer h.Del(name)
+			}
+		}
+	}
+	for _, line := range h["Te"] {
+		trailers = trailers || strings.Contains(strings.ToLower(line), "trailers")
+	}
+	defer func() {
+		if upgrade != "" {
+			h.Set("Connection", "Upgrade")
+			h.Set("Upgrade", upgrade)
+		}
+		if trailers {
+			h.Set("Te", "trailers")
+		}
+	}()
+	for _, name := range hopByHop {
+		h.Del(name)
+	}
+}
+
+// request makes the request to the callee, after the wait that the stages of the
+// way up put before its head.
+func (x *exchange) request() (*http.Request, error) {
+	out := x.r.Clone(x.ctx)
+	out.URL.Scheme, out.URL.Host = "http", x.edge.edge.spec.Upstreams[0]
+	out.RequestURI, out.Close = "", false
+	out.Host = x.r.Host
+	strip(out.Header)
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header["User-Agent"] = []string{""} // none is sent
+	}
+	// The transport must not repeat a request whose connection broke: that would
+	// hide the break. It takes requests with an idempotency key for repeatable,
+	// but looks for the usual spelling only.
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if v, ok := out.Header[name]; ok {
+			delete(out.Header, name)
+			out.Header[strings.ToLower(name)] = v
+		}
+	}
+	out.GetBody = nil
+	out.Trailer = x.r.Trailer
+	body, err := x.requestBody()
+	out.Body = body
+	return out, err
+}
+
+func (x *exchange) requestBody() (io.ReadCloser, error) {
+	none := x.r.Body == nil || x.r.Body == http.NoBody
+	if stages := x.stages(Up); len(stages) > 0 {
+		p := x.newPipe(stages, func() { x.conn.SetReadDeadline(past) })
+		if none {
+			p.q.through(stages, Chunk{Due: time.Now(), End: Close}, nil)
+			close(p.filled)
+		} else {
+			go p.fill(x.r.Body, func(n int) { x.in.Add(uint64(n)) })
+		}
+		if err := p.head(); err != nil {
+			return nil, err
+		}
+		if !none {
+			return p, nil
+		}
+	}
+	switch {
+	case !none:
+		b := &requestBody{x: x}
+		x.pool = append(x.pool, closer(b.stop))
+		return b, nil
+	case x.r.Method == http.MethodGet || x.r.Method == http.MethodHead || x.r.Method == http.MethodOptions:
+		// Not http.NoBody, which would make the request repeatable.
+		return emptyBody{}, nil
+	}
+	return http.NoBody, nil
+}
+
+type closer func()
+
+func (c closer) Close() error { c(); return nil }
+
+type emptyBody struct{}
+
+func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
+func (emptyBody) Close() error             { return nil }
+
+// requestBody is the caller's body as the transport reads it, which may be after
+// the answer has come.
+type requestBody struct {
+	x       *exchange
+	mu      sync.Mutex // held while reading
+	stopped atomic.Bool
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopped.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := b.x.r.Body.Read(p)
+	b.x.in.Add(uint64(n))
+	if held := b.x.pass(Up); held != nil {
+		return 0, held
+	}
+	return n, err
+}
+
+// Close is called by the transport; the body stays readable for another try.
+func (b *requestBody) Close() error { return nil }
+
+// stop makes sure that nobody reads the body any more. A read that waits for a
+// caller who has its answer already is woken; that connection ends.
+func (b *requestBody) stop() {
+	b.stopped.Store(true)
+	if !b.mu.TryLock() {
+		b.x.conn.SetReadDeadline(past)
+		b.mu.Lock()
+	}
+	b.mu.Unlock()
+}
+
+// roundTrip has the callee answer. It tries again only when a connection of the
+// pool turned out to be dead before a single byte of the request was sent.
+func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
+	defer func() {
+		x.mu.Lock()
+		x.answered = true
+		x.mu.Unlock()
+	}()
+	for {
+		var conn *calleeConn
+		var before uint64
+		var reused bool
+		trace := &httptrace.ClientTrace{
+			GotConn: func(i httptrace.GotConnInfo) {
+				if c, ok := i.Conn.(*calleeConn); ok {
+					conn, before, reused = c, c.written.Load(), i.Reused
+				}
+			},
+			GotFirstResponseByte: func() {
+				x.mu.Lock()
+				x.first = time.Now()
+				x.mu.Unlock()
+			},
+			Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+				return x.inform(code, http.Header(h))
+			},
+		}
+		resp, err := x.edge.pool.RoundTrip(req.WithContext(httptrace.WithClientTrace(x.ctx, trace)))
+		if err == nil {
+			return resp, nil
+		}
+		if x.ctx.Err() != nil || !reused || conn.written.Load() != before || x.in.Load() > 0 {
+			return nil, err
+		}
+	}
+}
+
+// inform passes an interim answer on. 100 Continue comes from our own server,
+// when the transport begins to read the body.
+func (x *exchange) inform(code int, h http.Header) error {
+	if code == http.StatusContinue || code == http.StatusSwitchingProtocols {
+		return nil
+	}
+	if err := x.pass(Down); err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.answered {
+		return errCut
+	}
+	own := x.w.Header()
+	for k, v := range h {
+		own[k] = v
+	}
+	x.w.WriteHeader(code)
+	clear(own)
+	return nil
+}
+
+// response makes an http.Response of an answer of ours.
+func (a Answer) response(r *http.Request) *http.Response {
+	h := a.Header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	if h.Get("Date") == "" {
+		h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	}
+	if a.Status != http.StatusNoContent && a.Status != http.StatusNotModified {
+		h.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	}
+	body := a.Body
+	if r.Method == http.MethodHead || a.Status == http.StatusNoContent || a.Status == http.StatusNotModified {
+		body = nil
+	}
+	return &http.Response{
+		StatusCode: a.Status, Header: h, Body: io.NopCloser(strings.NewReader(string(body))),
+		ContentLength: int64(len(body)), Request: r,
+	}
+}
+
+// upgrade carries the bytes of a connection that has changed its protocol.
+// Effects that hold or end it still apply.
+func (x *exchange) upgrade(resp *http.Response) error {
+	callee, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		return x.failed(errors.New("the connection cannot be written to after its upgrade"))
+	}
+	conn, buffered, err := http.NewResponseController(x.w).Hijack()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	x.record.Status, x.record.EndedBy = resp.StatusCode, "callee"
+	resp.Body = nil
+	if err := resp.Write(buffered); err != nil || buffered.Flush() != nil {
+		return nil
+	}
+	conn.SetDeadline(time.Time{})
+	stop := make(chan struct{})
+	var both sync.WaitGroup
+	both.Go(func() { // cuts both when the exchange is cancelled
+		select {
+		case <-x.ctx.Done():
+			callee.Close()
+		case <-stop:
+		}
+	})
+	var ways sync.WaitGroup
+	ways.Go(func() {
+		if x.carry(Up, callee, buffered.Reader, &x.in) {
+			x.mu.Lock()
+			x.record.EndedBy = "caller"
+			x.mu.Unlock()
+		}
+		shut(callee)
+	})
+	x.carry(Down, conn, callee, &x.out)
+	x.conn.CloseWrite()
+	ways.Wait()
+	close(stop)
+	both.Wait()
+	return nil
+}
+
+// shut ends the sending side, of what can do that; else all of it.
+func shut(c io.Closer) {
+	if w, ok := c.(interface{ CloseWrite() error }); ok {
+		w.CloseWrite()
+		return
+	}
+	c.Close()
+}
+
+// carry copies until src ends; true if it did by itself.
+func (x *exchange) carry(way Way, dst io.Writer, src io.Reader, count *atomic.Uint64) bool {
+	b := newBlock()
+	defer b.release()
+	for {
+		n, err := src.Read(b.buf)
+		count.Add(uint64(n))
+		if n > 0 {
+			if x.pass(way) != nil {
+				return false
+			}
+			if _, err := dst.Write(b.buf[:n]); err != nil {
+				return false
+			}
+		}
+		if err != nil {
+			return err == io.EOF
+		}
+	}
+}

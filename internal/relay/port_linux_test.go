@@ -1,0 +1,4 @@
+package relay_test
+
+// portIsKept: on Linux a refused port cannot be taken by others.
+const portIsKept = true

@@ -1,0 +1,43 @@
+//go:build !linux
+
+package relay
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+)
+
+// stopListening closes the listener. The port is free for others meanwhile.
+func stopListening(ln *net.TCPListener) error { return ln.Close() }
+
+// listenAgain tries for two seconds to get the address back.
+func listenAgain(ctx context.Context, _ *net.TCPListener, addr string) (*net.TCPListener, error) {
+	return reopen(ctx, addr)
+}
+
+// wasReset cannot be told here.
+func wasReset(*net.TCPConn) bool { return false }
+
+// reopen listens at an address that was in use a moment ago.
+func reopen(ctx context.Context, addr string) (*net.TCPListener, error) {
+	var lc net.ListenConfig
+	var last error
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for range 40 { // two seconds
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), last)
+		}
+		l, err := lc.Listen(ctx, "tcp", addr)
+		if err == nil {
+			return l.(*net.TCPListener), nil
+		}
+		last = err
+		t.Reset(50 * time.Millisecond)
+	}
+	return nil, last
+}

@@ -1,0 +1,288 @@
+package relay
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	blockSize  = 64 << 10  // what is read at most at a time
+	queueFloor = 1 << 20   // bytes that every queue may hold
+	queueLimit = 32 << 20  // bytes that a queue may hold while the budget lasts
+	budgetSize = 256 << 20 // bytes that all queues of a set hold before the floor applies
+	entryCost  = 128       // what an entry costs besides its bytes
+	batchBytes = 256 << 10 // what is written at most at a time
+	batchSize  = 64        // entries written at most at a time
+)
+
+// budget is what all queues of a set hold, in bytes.
+type budget struct{ used atomic.Int64 }
+
+// block is a buffer that its readers and the entries that point into it share.
+type block struct {
+	buf  []byte
+	refs atomic.Int32
+}
+
+var blocks = sync.Pool{New: func() any { return &block{buf: make([]byte, blockSize)} }}
+
+// newBlock returns a block with one reference, the caller's.
+func newBlock() *block {
+	b := blocks.Get().(*block)
+	b.refs.Store(1)
+	return b
+}
+
+func (b *block) release() {
+	if b != nil && b.refs.Add(-1) == 0 {
+		blocks.Put(b)
+	}
+}
+
+// part is what one effect added to the time an entry waits.
+type part struct {
+	by   *armed
+	wait time.Duration
+}
+
+// entry is a chunk in a queue.
+type entry struct {
+	data  []byte
+	due   time.Time
+	end   Ending
+	block *block // holds data; nil if data has memory of its own
+	part  part
+	more  []part // when several effects delay it
+}
+
+func (e *entry) cost() int { return len(e.data) + entryCost }
+
+// queue holds the chunks of one way until they are due, in order, whatever their
+// due times say. One goroutine pushes, another takes; the control side drops
+// delays and holds.
+type queue struct {
+	budget *budget
+	kick   chan struct{} // wakes the taker
+	space  chan struct{} // wakes the pusher: entries were taken care of
+
+	mu      sync.Mutex
+	entries []entry
+	head    int
+	cost    int // of what was pushed and not yet settled
+	held    bool
+	closed  bool
+}
+
+func newQueue(b *budget) *queue {
+	return &queue{budget: b, kick: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// room is how many bytes may be pushed now; bound narrows it if above 0.
+func (q *queue) room(bound int) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	limit := queueLimit
+	if q.budget.used.Load() >= budgetSize {
+		limit = queueFloor
+	}
+	if bound > 0 {
+		limit = min(limit, bound+entryCost)
+	}
+	return max(0, limit-q.cost)
+}
+
+// push adds an entry; a closed queue lets go of it.
+func (q *queue) push(e entry) {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return
+	}
+	if e.block != nil {
+		e.block.refs.Add(1)
+	}
+	q.entries = append(q.entries, e)
+	q.cost += e.cost()
+	first := len(q.entries)-q.head == 1
+	q.mu.Unlock()
+	q.budget.used.Add(int64(e.cost()))
+	if first {
+		signal(q.kick)
+	}
+	// A lift that has passed here before the entry came would not come again.
+	if e.part.by != nil && e.part.by.isGone() {
+		q.drop(e.part.by)
+	}
+	for _, p := range e.more {
+		if p.by.isGone() {
+			q.drop(p.by)
+		}
+	}
+}
+
+// take moves what is due into batch. An empty batch comes with the time when
+// something will be, zero if only a kick can change that; open is false once the
+// queue is closed.
+func (q *queue) take(batch []entry) (_ []entry, next time.Time, open bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return batch, next, false
+	}
+	if q.held {
+		return batch, next, true
+	}
+	size, now := 0, time.Now()
+	for q.head < len(q.entries) && len(batch) < batchSize && size < batchBytes {
+		e := q.entries[q.head]
+		if e.due.After(now) {
+			next = e.due
+			break
+		}
+		batch, size = append(batch, e), size+len(e.data)
+		q.entries[q.head] = entry{}
+		q.head++
+		if e.end != GoesOn {
+			break
+		}
+	}
+	if q.head == len(q.entries) {
+		q.entries, q.head = q.entries[:0], 0
+		if cap(q.entries) > 4096 {
+			q.entries = nil
+		}
+	} else if q.head > 1024 && q.head > len(q.entries)/2 {
+		n := copy(q.entries, q.entries[q.head:])
+		clear(q.entries[n:])
+		q.entries, q.head = q.entries[:n], 0
+	}
+	return batch, next, true
+}
+
+// settle gives back what a batch cost.
+func (q *queue) settle(batch []entry) {
+	cost := 0
+	for i := range batch {
+		cost += batch[i].cost()
+		batch[i].block.release()
+		batch[i] = entry{}
+	}
+	q.mu.Lock()
+	q.cost -= cost
+	q.mu.Unlock()
+	q.budget.used.Add(-int64(cost))
+	signal(q.space)
+}
+
+func (q *queue) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
+// idle tells whether all that was pushed has been settled.
+func (q *queue) idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.cost == 0
+}
+
+// drop takes an effect's delay off everything that waits.
+func (q *queue) drop(a *armed) {
+	q.mu.Lock()
+	for i := q.head; i < len(q.entries); i++ {
+		e := &q.entries[i]
+		if e.part.by == a {
+			e.due = e.due.Add(-e.part.wait)
+			e.part = part{}
+		}
+		for j := range e.more {
+			if e.more[j].by == a {
+				e.due = e.due.Add(-e.more[j].wait)
+				e.more[j] = part{}
+			}
+		}
+	}
+	q.mu.Unlock()
+	signal(q.kick)
+}
+
+// hold stops what waits from leaving, or lets it go.
+func (q *queue) hold(on bool) {
+	q.mu.Lock()
+	q.held = on
+	q.mu.Unlock()
+	signal(q.kick)
+}
+
+// close ends the queue: its taker returns, and what waits is let go of.
+func (q *queue) close() {
+	q.mu.Lock()
+	rest := q.entries[q.head:]
+	cost := 0
+	for i := range rest {
+		cost += rest[i].cost()
+		rest[i].block.release()
+	}
+	q.entries, q.head, q.closed = nil, 0, true
+	q.cost -= cost
+	q.mu.Unlock()
+	q.budget.used.Add(-int64(cost))
+	signal(q.kick)
+	signal(q.space)
+}
+
+// staged is a stage with the hit it acts for.
+type staged struct {
+	hit   *hit
+	stage Stage
+}
+
+// bound is the tightest wish of the stages, 0 if there is none.
+func bound(stages []staged) int {
+	tightest := 0
+	for _, s := range stages {
+		if b, ok := s.stage.(Bounded); ok {
+			if n := max(1, b.Bound()); tightest == 0 || n < tightest {
+				tightest = n
+			}
+		}
+	}
+	return tightest
+}
+
+// through sends a chunk through the stages and queues what comes out.
+func (q *queue) through(stages []staged, c Chunk, b *block) {
+	for _, s := range stages {
+		s.hit.act()
+	}
+	q.step(stages, c, entry{block: b})
+}
+
+func (q *queue) step(stages []staged, c Chunk, e entry) {
+	if len(stages) == 0 {
+		e.data, e.due, e.end = c.Data, c.Due, c.End
+		q.push(e)
+		return
+	}
+	came := c.Due
+	stages[0].stage.Pass(c, func(out Chunk) {
+		e := e
+		switch wait := out.Due.Sub(came); {
+		case wait <= 0:
+		case e.part.by == nil:
+			e.part = part{stages[0].hit.armed, wait}
+		default:
+			e.more = append(e.more[:len(e.more):len(e.more)], part{stages[0].hit.armed, wait})
+		}
+		q.step(stages[1:], out, e)
+	})
+}

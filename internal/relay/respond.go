@@ -1,0 +1,269 @@
+package relay
+
+import (
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// respond passes an answer on, through the stages of the way down if there are
+// any.
+func (x *exchange) respond(resp *http.Response) error {
+	if err := x.pass(Down); err != nil {
+		return err
+	}
+	x.record.Status = resp.StatusCode
+	if stages := x.stages(Down); len(stages) > 0 {
+		return x.respondStaged(resp, stages)
+	}
+	x.writeHead(resp)
+	flush(x.w)
+	b := newBlock()
+	defer b.release()
+	for {
+		n, err := resp.Body.Read(b.buf)
+		if n > 0 {
+			if held := x.pass(Down); held != nil {
+				return held
+			}
+			x.out.Add(uint64(n))
+			if _, werr := x.w.Write(b.buf[:n]); werr != nil {
+				return errCut
+			}
+			flush(x.w)
+		}
+		if err != nil {
+			return x.endBody(resp, err)
+		}
+	}
+}
+
+func flush(w http.ResponseWriter) {
+	if f, ok := w.(http.Flusher); ok {
+		f.Flush()
+	}
+}
+
+// writeHead writes status and fields as the callee gave them: the server adds no
+// Date and guesses no Content-Type.
+func (x *exchange) writeHead(resp *http.Response) {
+	h := x.w.Header()
+	strip(resp.Header)
+	for k, v := range resp.Header {
+		h[k] = v
+	}
+	for _, name := range []string{"Date", "Content-Type"} {
+		if _, ok := h[name]; !ok {
+			h[name] = nil
+		}
+	}
+	for name := range resp.Trailer {
+		h.Add("Trailer", name)
+	}
+	x.w.WriteHeader(resp.StatusCode)
+}
+
+// endBody ends an answer as its body did: with its trailers, or cut.
+func (x *exchange) endBody(resp *http.Response, err error) error {
+	if err != io.EOF {
+		return x.failed(err)
+	}
+	if x.record.EndedBy == "" {
+		x.record.EndedBy = "callee"
+	}
+	h := x.w.Header()
+	announced := map[string]bool{}
+	for _, name := range h["Trailer"] {
+		announced[http.CanonicalHeaderKey(name)] = true
+	}
+	for name, v := range resp.Trailer {
+		if !announced[name] {
+			name = http.TrailerPrefix + name
+		}
+		h[name] = v
+	}
+	return nil
+}
+
+// respondStaged sends head and body through the stages. The body is read while
+// what came before still waits, so a delay does not slow the answer down.
+func (x *exchange) respondStaged(resp *http.Response, stages []staged) error {
+	p := x.newPipe(stages, func() { resp.Body.Close() })
+	go p.fill(resp.Body, func(int) {})
+	if err := p.head(); err != nil {
+		return err
+	}
+	x.writeHead(resp)
+	flush(x.w)
+	b := newBlock()
+	defer b.release()
+	for {
+		n, err := p.Read(b.buf)
+		if n > 0 {
+			if held := x.pass(Down); held != nil {
+				return held
+			}
+			x.out.Add(uint64(n))
+			if _, werr := x.w.Write(b.buf[:n]); werr != nil {
+				return errCut
+			}
+			flush(x.w)
+		}
+		if err == errCut {
+			return err
+		}
+		if err != nil {
+			return x.endBody(resp, err)
+		}
+	}
+}
+
+// pipe takes one way of an exchange through stages: a goroutine fills it, the
+// reader gets the bytes when they are due.
+type pipe struct {
+	x         *exchange
+	stages    []staged
+	q         *queue
+	interrupt func()        // makes a read of the source return
+	filled    chan struct{} // closed when the filling goroutine has ended
+	broken    error         // why the source ended, if not by EOF; set before the end is queued
+
+	mu    sync.Mutex // held while reading
+	bell  alarm
+	batch []entry // taken and not yet settled
+	next  int     // the first of batch that is not yet read
+	off   int     // bytes of it that are
+	ended error
+}
+
+// newPipe makes a pipe and puts the head of the exchange in. It ends with the
+// exchange.
+func (x *exchange) newPipe(stages []staged, interrupt func()) *pipe {
+	p := &pipe{x: x, stages: stages, q: newQueue(x.edge.edge.budget), interrupt: interrupt, filled: make(chan struct{})}
+	x.mu.Lock()
+	x.queues = append(x.queues, p.q)
+	x.mu.Unlock()
+	x.pool = append(x.pool, closer(p.stop))
+	p.q.through(stages, Chunk{Due: time.Now()}, nil)
+	return p
+}
+
+// fill reads src to its end.
+func (p *pipe) fill(src io.Reader, count func(int)) {
+	defer close(p.filled)
+	most := bound(p.stages)
+	b := newBlock()
+	defer func() { b.release() }()
+	for {
+		room := p.q.room(most)
+		for ; room == 0; room = p.q.room(most) {
+			select {
+			case <-p.q.space:
+			case <-p.x.ctx.Done():
+				return
+			}
+			if p.q.isClosed() {
+				return
+			}
+		}
+		n, err := src.Read(b.buf[:min(room, blockSize)])
+		now := time.Now()
+		if n > 0 {
+			count(n)
+			c, keep := chunkOf(b, n, now)
+			p.q.through(p.stages, c, keep)
+			if keep != nil {
+				b.release()
+				b = newBlock()
+			}
+		}
+		if err != nil {
+			c := Chunk{Due: now, End: Reset}
+			if err == io.EOF {
+				c.End = Close
+			} else {
+				p.broken = err
+			}
+			p.q.through(p.stages, c, nil)
+			return
+		}
+	}
+}
+
+// head waits until the head is due.
+func (p *pipe) head() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.more()
+}
+
+// more waits until something is due.
+func (p *pipe) more() error {
+	p.q.settle(p.batch)
+	p.batch, p.next, p.off = p.batch[:0], 0, 0
+	for {
+		batch, next, open := p.q.take(p.batch)
+		p.batch = batch
+		switch {
+		case !open:
+			return errCut
+		case len(batch) > 0:
+			return nil
+		}
+		if !p.bell.wait(next, p.q.kick, p.x.ctx.Done()) {
+			return errCut
+		}
+	}
+}
+
+// Read returns bytes that are due, waiting for the first.
+func (p *pipe) Read(to []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for p.ended == nil && n < len(to) {
+		if p.next == len(p.batch) {
+			if n > 0 {
+				break
+			}
+			if err := p.more(); err != nil {
+				return 0, err
+			}
+		}
+		e := &p.batch[p.next]
+		m := copy(to[n:], e.data[p.off:])
+		n, p.off = n+m, p.off+m
+		if p.off < len(e.data) {
+			break
+		}
+		if p.next, p.off = p.next+1, 0; e.end != GoesOn {
+			if p.ended = p.broken; p.ended == nil {
+				p.ended = io.EOF
+			}
+		}
+	}
+	if n > 0 {
+		return n, nil
+	}
+	return 0, p.ended
+}
+
+// Close is called by the transport; stop ends the pipe.
+func (p *pipe) Close() error { return nil }
+
+// stop ends the pipe and waits for its goroutine.
+func (p *pipe) stop() {
+	p.q.close()
+	select {
+	case <-p.filled:
+	default:
+		p.interrupt()
+		<-p.filled
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.q.settle(p.batch)
+	p.batch, p.ended = nil, errCut
+	p.bell.stop()
+}

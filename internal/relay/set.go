@@ -1,0 +1,190 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/chaosctl/chaosctl/experiment"
+	"github.com/chaosctl/chaosctl/fault"
+)
+
+// Spec is an edge to be opened.
+type Spec struct {
+	From, To string
+	// Protocol is experiment.TCP or experiment.HTTP.
+	Protocol experiment.Protocol
+	// Listen is where the caller is to call, host:port; port 0 picks one.
+	Listen string
+	// Upstreams are the callee's addresses, one or more; connections take turns.
+	Upstreams []string
+}
+
+// Options of a Set.
+type Options struct {
+	// Exchange is called after each exchange of an HTTP edge and after each
+	// connection of a TCP edge, from many goroutines. It must not block. It may
+	// be nil.
+	Exchange func(experiment.Exchange)
+}
+
+// Set is all edges of a process. Its methods may be called concurrently.
+type Set struct {
+	report func(experiment.Exchange)
+	budget budget
+
+	mu     sync.RWMutex
+	edges  map[string]*Edge
+	held   map[string]bool // names that are being opened
+	closed bool
+}
+
+// NewSet returns a set without edges.
+func NewSet(o Options) *Set {
+	if o.Exchange == nil {
+		o.Exchange = func(experiment.Exchange) {}
+	}
+	return &Set{report: o.Exchange, edges: map[string]*Edge{}, held: map[string]bool{}}
+}
+
+// Open opens edges, all or none: if one cannot listen, the error names it with
+// its address, and nothing stays open. They accept before it returns.
+func (s *Set) Open(ctx context.Context, specs ...Spec) (err error) {
+	if err := s.reserve(specs); err != nil {
+		return err
+	}
+	var opened []*Edge
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, spec := range specs {
+			delete(s.held, fault.EdgeName(spec.From, spec.To))
+		}
+		if err == nil && s.closed {
+			err = fmt.Errorf("open edges: %w", ErrClosed)
+		}
+		for _, e := range opened {
+			if err != nil {
+				e.port.close()
+				e.cancel()
+				continue
+			}
+			s.edges[e.name] = e
+			e.start()
+		}
+	}()
+	for _, spec := range specs {
+		e, err := s.open(ctx, spec)
+		if err != nil {
+			return err
+		}
+		opened = append(opened, e)
+	}
+	return nil
+}
+
+// reserve checks the specs and takes their names.
+func (s *Set) reserve(specs []Spec) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("open edges: %w", ErrClosed)
+	}
+	names := map[string]bool{}
+	for _, spec := range specs {
+		name := fault.EdgeName(spec.From, spec.To)
+		switch {
+		case s.edges[name] != nil, s.held[name], names[name]:
+			return fmt.Errorf("open %s: there is an edge of that name already", name)
+		case len(spec.Upstreams) == 0 || slices.Contains(spec.Upstreams, ""):
+			return fmt.Errorf("open %s: the callee has no address", name)
+		case spec.Protocol != experiment.TCP && spec.Protocol != experiment.HTTP:
+			return fmt.Errorf("open %s: there is no protocol %q", name, spec.Protocol)
+		}
+		names[name] = true
+	}
+	for name := range names {
+		s.held[name] = true
+	}
+	return nil
+}
+
+func (s *Set) open(ctx context.Context, spec Spec) (*Edge, error) {
+	name := fault.EdgeName(spec.From, spec.To)
+	p, err := openPort(ctx, spec.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("open %s on %s: %w", name, spec.Listen, err)
+	}
+	spec.Listen, spec.Upstreams = p.addr, slices.Clone(spec.Upstreams)
+	e := &Edge{
+		name: name, spec: spec, port: p, budget: &s.budget, report: s.report,
+		links: map[uint64]link{}, units: map[uint64]unit{},
+	}
+	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if spec.Protocol == experiment.HTTP {
+		e.http = newHTTPEdge(e)
+	}
+	return e, nil
+}
+
+func (e *Edge) start() {
+	if e.http != nil {
+		e.http.start()
+	}
+	e.work.Go(e.run)
+}
+
+// Edge returns an open edge by its name, "caller -> callee".
+func (s *Set) Edge(name string) (*Edge, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e, ok := s.edges[name]
+	return e, ok
+}
+
+// Status returns all open edges, sorted by name. It never waits for data.
+func (s *Set) Status() []experiment.EdgeStatus {
+	s.mu.RLock()
+	all := make([]experiment.EdgeStatus, 0, len(s.edges))
+	for _, e := range s.edges {
+		all = append(all, e.status())
+	}
+	s.mu.RUnlock()
+	slices.SortFunc(all, compareStatus)
+	return all
+}
+
+// CloseEdge closes one edge as Shutdown does. An edge that is not there is an error.
+func (s *Set) CloseEdge(ctx context.Context, name string) error {
+	s.mu.Lock()
+	e, ok := s.edges[name]
+	delete(s.edges, name)
+	s.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("close %s: there is no such edge", name)
+	}
+	return e.close(ctx)
+}
+
+// Shutdown closes all edges: they stop accepting, lift what is armed, let live
+// connections end until ctx is done, and then cut them. It returns when every
+// goroutine has ended; the error says which edges had to be cut.
+func (s *Set) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	edges := s.edges
+	s.edges = map[string]*Edge{}
+	s.mu.Unlock()
+	errs := make([]error, len(edges))
+	var all sync.WaitGroup
+	i := 0
+	for _, e := range edges {
+		n := i
+		all.Go(func() { errs[n] = e.close(ctx) })
+		i++
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
