@@ -160,7 +160,7 @@ func TestNoProxy(t *testing.T) {
 func TestStrangeAnswers(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"not JSON":        func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") },
-		"another program": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "nginx", 502) },
+		"another program": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "nginx", http.StatusBadGateway) },
 		"a bare refusal":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
 		"half an answer": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "99")

@@ -3,6 +3,7 @@ package experiment
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -102,21 +103,50 @@ func checkAddress(s string, least int) error {
 	return nil
 }
 
-// meets tells whether two addresses would take the same port: hosts are compared
-// as they are written, localhost as 127.0.0.1, and an unspecified one meets all.
-func meets(a, b string) bool {
-	hostA, portA, errA := net.SplitHostPort(a)
-	hostB, portB, errB := net.SplitHostPort(b)
-	if errA != nil || errB != nil {
-		return false
+// ports are addresses that are taken, by port and host, with their owners.
+// Hosts are compared as they are written, localhost as 127.0.0.1; an unspecified
+// one meets all. Port 0 meets nothing.
+type ports map[string]map[string]string
+
+// take notes the owner of an address; if it is taken, it tells by whom.
+func (p ports) take(address, owner string) (other string, taken bool) {
+	if other, taken = p.owner(address); taken {
+		return other, true
 	}
-	na, _ := strconv.Atoi(portA)
-	nb, _ := strconv.Atoi(portB)
-	if na != nb || na == 0 {
-		return false
+	if host, port, ok := splitAddress(address); ok {
+		if p[port] == nil {
+			p[port] = map[string]string{}
+		}
+		p[port][host] = owner
 	}
-	hostA, hostB = plainHost(hostA), plainHost(hostB)
-	return hostA == hostB || hostA == "*" || hostB == "*"
+	return "", false
+}
+
+// owner tells who has an address.
+func (p ports) owner(address string) (string, bool) {
+	host, port, ok := splitAddress(address)
+	if !ok {
+		return "", false
+	}
+	for _, h := range []string{host, anyHost} {
+		if other, taken := p[port][h]; taken {
+			return other, true
+		}
+	}
+	if hosts := slices.Sorted(maps.Keys(p[port])); host == anyHost && len(hosts) > 0 {
+		return p[port][hosts[0]], true
+	}
+	return "", false
+}
+
+const anyHost = "*"
+
+// splitAddress takes host:port apart, in the form in which addresses are
+// compared; false for port 0 and what is no address.
+func splitAddress(s string) (host, port string, ok bool) {
+	host, port, err := net.SplitHostPort(s)
+	n, e := strconv.ParseUint(port, 10, 16)
+	return plainHost(host), strconv.FormatUint(n, 10), err == nil && e == nil && n != 0
 }
 
 func plainHost(h string) string {
@@ -126,7 +156,7 @@ func plainHost(h string) string {
 	}
 	if ip, err := netip.ParseAddr(h); err == nil {
 		if ip.IsUnspecified() {
-			return "*"
+			return anyHost
 		}
 		return ip.Unmap().String()
 	}
@@ -173,9 +203,16 @@ func at(path string, err error) error {
 	return strict.Fieldf(path, "%s", err)
 }
 
+// short cuts a text to 60 characters.
 func short(s string) string {
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:57]) + "..."
+	n, cut := 0, 0
+	for i := range s {
+		switch n++; n {
+		case 58:
+			cut = i
+		case 61:
+			return s[:cut] + "..."
+		}
 	}
 	return s
 }

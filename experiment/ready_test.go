@@ -171,11 +171,12 @@ func TestDesignDocuments(t *testing.T) {
 func TestBombs(t *testing.T) {
 	head := "apiVersion: chaosctl.dev/v1alpha1\nkind: Topology\nmetadata: {name: x}\nspec:\n"
 	for name, tt := range map[string]struct{ in, want string }{
-		"50 MiB":    {strings.Repeat("a: b\n", 10<<20), "topology.yaml: is 50.0 MiB long; the limit is 1 MiB"},
-		"cycle":     {head + "  services: &s {a: {names: [x]}, b: *s}\n", "refers to itself by an alias"},
-		"cut off":   {head + "  services: {a: {address: \"127", "the text ends here: is it cut off?"},
-		"edges":     {head + "  services: {a: {address: \"h:1\"}}\n  edges:\n" + strings.Repeat("    - {from: a, to: b}\n", 3000), "has more mistakes"},
-		"many dups": {head + "  services: {a: {address: \"h:1\"}, b: {address: \"h:2\"}}\n  edges:\n" + strings.Repeat("    - {from: a, to: b, listen: \"h:3\"}\n", 3000), "has more mistakes"},
+		"50 MiB":   {strings.Repeat("a: b\n", 10<<20), "topology.yaml: is 50.0 MiB long; the limit is 1 MiB"},
+		"cycle":    {head + "  services: &s {a: {names: [x]}, b: *s}\n", "refers to itself by an alias"},
+		"cut off":  {head + "  services: {a: {address: \"127", "the text ends here: is it cut off?"},
+		"edges":    {head + "  services: {a: {address: \"h:1\"}}\n  edges:\n" + strings.Repeat("    - {from: a, to: b}\n", 1900), "has more mistakes"},
+		"dups":     {head + "  services: {a: {address: \"h:1\"}, b: {address: \"h:2\"}}\n  edges:\n" + strings.Repeat("    - {from: a, to: b, listen: \"h:3\"}\n", 1900), "has more mistakes"},
+		"too many": {head + "  services: {a: {address: \"h:1\"}}\n  edges:\n" + strings.Repeat("    - {from: a, to: b}\n", 9000), "spec.edges: there are 9000; the limit is 2000"},
 	} {
 		start := time.Now()
 		_, err := experiment.ParseTopology("topology.yaml", []byte(tt.in))

@@ -20,11 +20,15 @@ import (
 // The error is an *Error that says what there is instead; f must be valid by
 // itself.
 func ResolveTargets(spec *TopologySpec, flows []Flow, f *fault.Fault, seed uint64) ([]fault.Fault, error) {
-	g := ground{spec, flows}
-	for _, e := range flattened(g.checkNames(f)) {
+	return newGround(spec, flows).place(f, seed)
+}
+
+// place is ResolveTargets on this ground.
+func (g ground) place(f *fault.Fault, seed uint64) ([]fault.Fault, error) {
+	if unknown := flattened(g.checkNames(f)); len(unknown) > 0 {
 		var fe *strict.FieldError
-		msg := e.Error()
-		if errors.As(e, &fe) {
+		msg := unknown[0].Error()
+		if errors.As(unknown[0], &fe) {
 			msg = fe.Message
 		}
 		return nil, &Error{Code: NotFound, Message: msg, Hint: g.known()}
@@ -37,13 +41,13 @@ func ResolveTargets(spec *TopologySpec, flows []Flow, f *fault.Fault, seed uint6
 	if k.Acts == fault.OnProcesses {
 		return g.processes(f)
 	}
-	hits, err := g.edges(f, seed)
+	hits, err := g.hits(f, seed)
 	if err != nil {
 		return nil, err
 	}
 	placed := make([]fault.Fault, 0, len(hits))
 	for _, h := range hits {
-		if (k.HTTPOnly || f.Match != nil) && spec.EdgeProtocol(h.edge) != HTTP {
+		if (k.HTTPOnly || f.Match != nil) && g.spec.EdgeProtocol(h.edge) != HTTP {
 			what := k.Name
 			if !k.HTTPOnly {
 				what = "match"
@@ -66,8 +70,30 @@ func ResolveTargets(spec *TopologySpec, flows []Flow, f *fault.Fault, seed uint6
 // ground is where faults are placed: the topology with the edges that the
 // traffic brings along.
 type ground struct {
-	spec  *TopologySpec
-	flows []Flow
+	spec    *TopologySpec
+	edges   []Edge
+	relayed map[string]bool // edges by name on which a relay of ours stands
+}
+
+func newGround(spec *TopologySpec, flows []Flow) ground {
+	g := ground{spec, slices.Clone(spec.Edges), map[string]bool{}}
+	declared := map[string]bool{}
+	for _, e := range spec.Edges {
+		declared[e.Name()] = true
+		g.relayed[e.Name()] = g.relayed[e.Name()] || e.Listen != ""
+	}
+	for _, f := range flows {
+		e := Edge{From: Users, To: f.Service}
+		if _, ok := spec.Services[f.Service]; !ok {
+			continue
+		}
+		if !declared[e.Name()] {
+			declared[e.Name()] = true
+			g.edges = append(g.edges, e)
+		}
+		g.relayed[e.Name()] = true
+	}
+	return g
 }
 
 // hit is an edge that is hurt, and how.
@@ -76,37 +102,24 @@ type hit struct {
 	params fault.Params
 }
 
-// all are the edges of the topology and the implicit ones of the traffic.
-func (g ground) all() []Edge {
-	edges := slices.Clone(g.spec.Edges)
-	for _, f := range g.flows {
-		if _, ok := g.spec.Services[f.Service]; !ok {
-			continue
-		}
-		if !slices.ContainsFunc(edges, func(e Edge) bool { return e.From == Users && e.To == f.Service }) {
-			edges = append(edges, Edge{From: Users, To: f.Service})
-		}
-	}
-	return edges
-}
-
-// relayed tells whether a relay of ours stands on an edge.
-func (g ground) relayed(e Edge) bool {
-	return e.Listen != "" || e.From == Users && slices.ContainsFunc(g.flows, func(f Flow) bool { return f.Service == e.To })
-}
+// maxShown is how many edges a hint lists.
+const maxShown = 20
 
 // known lists the edges there are, for hints.
 func (g ground) known() string {
 	var names []string
-	for _, e := range g.all() {
+	for _, e := range g.edges {
 		n := e.Name()
-		if !g.relayed(e) {
+		if !g.relayed[e.Name()] {
 			n += " (no listen)"
 		}
 		names = append(names, n)
 	}
+	if more := len(names) - maxShown; more > 0 {
+		names = append(names[:maxShown], fmt.Sprintf("and %d more", more))
+	}
 	if len(names) == 0 {
-		return "the topology has no edges; say who calls whom: `edges: [{from: users, to: " + strings.Join(g.spec.names(), "|") + ", listen: \"127.0.0.1:19001\"}]`"
+		return "the topology has no edges; say who calls whom: `edges: [{from: users, to: SERVICE, listen: \"127.0.0.1:19001\"}]`"
 	}
 	return "the edges are: " + strings.Join(names, ", ")
 }
@@ -142,7 +155,7 @@ func (g ground) checkNames(f *fault.Fault) error {
 		}
 	}
 	if from, to, ok := fault.SplitEdge(f.Target.Edge); ok {
-		if !slices.ContainsFunc(g.all(), func(e Edge) bool { return e.From == from && e.To == to }) {
+		if !slices.ContainsFunc(g.edges, func(e Edge) bool { return e.From == from && e.To == to }) {
 			errs = append(errs, strict.Fieldf("target.edge", "there is no edge %q%s", short(fault.EdgeName(from, to)), strict.Suggest(fault.EdgeName(from, to), g.names())))
 		}
 	}
@@ -152,25 +165,25 @@ func (g ground) checkNames(f *fault.Fault) error {
 // names are those of all edges.
 func (g ground) names() []string {
 	var names []string
-	for _, e := range g.all() {
+	for _, e := range g.edges {
 		names = append(names, e.Name())
 	}
 	return names
 }
 
-// edges finds the edges that a fault acts on; at least one, or an *Error.
-func (g ground) edges(f *fault.Fault, seed uint64) ([]hit, error) {
+// hits finds the edges that a fault acts on; at least one, or an *Error.
+func (g ground) hits(f *fault.Fault, seed uint64) ([]hit, error) {
 	var hits []hit
 	var without []string // edges that fit but have no relay
 	fits := 0
 	choose := g.chooser(f, seed)
-	for _, e := range g.all() {
+	for _, e := range g.edges {
 		p := choose(e)
 		if p == nil {
 			continue
 		}
 		fits++
-		if !g.relayed(e) {
+		if !g.relayed[e.Name()] {
 			without = append(without, e.Name())
 			continue
 		}

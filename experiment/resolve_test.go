@@ -127,11 +127,11 @@ func TestResolveTargetsRefuses(t *testing.T) {
 		hint    string
 	}{
 		{"kind: net.reset\ntarget: {service: aut}", experiment.NotFound, "there is no service \"aut\"; did you mean `auth`?", edges},
-		{"kind: net.reset\ntarget: {service: auth, from: wb}", experiment.NotFound, "there is no service \"wb\"; did you mean `web`?", edges},
+		{"kind: net.reset\ntarget: {service: auth, from: wb}", experiment.NotFound, "there is no service \"wb\"; did you mean `db`?", edges},
 		{"kind: net.reset\ntarget: {service: users}", experiment.NotFound, "nobody calls `users`: they only call; put them in `from`", edges},
 		{"kind: net.reset\ntarget: {service: auth, from: db}", experiment.NotFound, "there is no edge from db to auth", edges},
 		{"kind: net.reset\ntarget: {service: auth, from: [db, users]}", experiment.NotFound, "there is no edge from db or users to auth", edges},
-		{"kind: net.reset\ntarget: {edge: web -> db}", experiment.NotFound, "there is no edge \"web -> db\"; did you mean `web -> api`?", edges},
+		{"kind: net.reset\ntarget: {edge: web -> db}", experiment.NotFound, "there is no edge \"web -> db\"; did you mean `api -> db`?", edges},
 		{"kind: net.reset\ntarget: {edge: auth -> db}", experiment.Unsupported, "no relay stands on auth -> db, so nothing can be hurt there", "give the edge a `listen`"},
 		{"kind: net.reset\ntarget: {service: lone}", experiment.Unsupported, "no relay stands on web -> lone, so nothing can be hurt there", edges},
 		{"kind: net.reset\ntarget: {service: web, from: users}", experiment.Unsupported, "no relay stands on users -> web, so nothing can be hurt there", edges},

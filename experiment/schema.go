@@ -79,7 +79,7 @@ func textSchema(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[fault.Share]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
 			{Type: "number", ExclusiveMinimum: "0", Maximum: "1"},
-			text(numberPattern+`%?`),
+			text(numberPattern + `%?`),
 		}, Examples: []any{0.2, "20%"}}
 	case reflect.TypeFor[ShareRule]():
 		return text(`(<=|>=|<|>) *`+numberPattern+` *%?`, ">= 99.5%", "< 50%")

@@ -35,6 +35,9 @@ func (s *Spec) check(line func(path string) int) error {
 	if len(s.Hypothesis) > 4096 {
 		errs = append(errs, strict.Fieldf("hypothesis", "must be at most 4096 characters long"))
 	}
+	if many := s.tooMany(); many != nil {
+		return errors.Join(append(errs, many)...)
+	}
 	unique := func(list string, n int, name func(int) string) {
 		seen := map[string]int{}
 		for i := range n {
@@ -62,6 +65,16 @@ func (s *Spec) check(line func(path string) int) error {
 		errs = append(errs, at(fmt.Sprintf("abort[%d].of", i), s.checkFlow(a.Of)))
 	}
 	return errors.Join(errs...)
+}
+
+// tooMany says of which things there are more than can be checked.
+func (s *Spec) tooMany() error {
+	faults := 0
+	for _, st := range s.Steps {
+		faults += len(st.Faults)
+	}
+	return errors.Join(atMost("traffic", len(s.Traffic), maxFlows), atMost("gates", len(s.Gates), maxRules), atMost("probes", len(s.Probes), maxRules),
+		atMost("abort", len(s.Abort), maxRules), atMost("steps", max(faults, len(s.Steps)), maxRules))
 }
 
 // checkFaultNames refuses two faults that were given the same name: draws and
@@ -107,6 +120,9 @@ func (s *Spec) checkFlow(of string) error {
 // checkAgainst returns what of the spec does not fit a topology, as FieldErrors
 // below the spec. ok tells whether a path was decoded without a mistake.
 func (s *Spec) checkAgainst(top *TopologySpec, ok func(path string) bool) error {
+	if s.tooMany() != nil {
+		return nil
+	}
 	var errs []error
 	for i, f := range s.Traffic {
 		svc, found := top.Services[f.Service]
@@ -121,7 +137,7 @@ func (s *Spec) checkAgainst(top *TopologySpec, ok func(path string) bool) error 
 			errs = append(errs, strict.Fieldf(path, "`%s` has no address to call; give it one in the topology", f.Service))
 		}
 	}
-	g := ground{top, s.Traffic}
+	g := newGround(top, s.Traffic)
 	var seed uint64
 	if s.Seed != nil {
 		seed = *s.Seed
@@ -149,7 +165,7 @@ func (g ground) checkFault(f *fault.Fault, path string, seed uint64) []error {
 	if len(errs) > 0 {
 		return errs
 	}
-	_, err := ResolveTargets(g.spec, g.flows, f, seed)
+	_, err := g.place(f, seed)
 	var e *Error
 	if !errors.As(err, &e) {
 		return nil
@@ -230,7 +246,7 @@ func (g *Gate) Validate() error {
 	for i, s := range g.During {
 		path := fmt.Sprintf("during[%d]", i)
 		errs = append(errs, at(path, among("stage for a gate", s, StageSteady, StageHurt, StageRecovery)))
-		if slices.Contains(g.During[:i], s) {
+		if slices.Contains(g.During[:min(i, 3)], s) {
 			errs = append(errs, strict.Fieldf(path, "`%s` stands twice", short(string(s))))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/chaosctl/chaosctl/fault"
@@ -43,11 +44,18 @@ func (s *TopologySpec) check(line func(path string) int) error {
 	if len(s.Services) == 0 {
 		errs = append(errs, strict.Fieldf("services", "there are none; name at least one, for example `auth-service: {address: \"127.0.0.1:9001\", protocol: http}`"))
 	}
+	if many := errors.Join(atMost("services", len(s.Services), maxServices), atMost("edges", len(s.Edges), maxEdges), atMost("guard.protect", len(s.Guard.Protect), maxEdges)); many != nil {
+		return errors.Join(append(errs, many)...)
+	}
+	c := &edgeCheck{s: s, line: line, edges: map[string]int{}, listens: ports{}, services: ports{}}
 	for _, name := range s.names() {
 		errs = append(errs, at("services."+name, checkServiceName(name)))
+		for _, a := range s.Services[name].addresses() {
+			c.services.take(a, name)
+		}
 	}
 	for i := range s.Edges {
-		errs = append(errs, s.checkEdge(i, line)...)
+		errs = append(errs, c.check(i)...)
 	}
 	for i, p := range s.Guard.Protect {
 		errs = append(errs, at(fmt.Sprintf("guard.protect[%d]", i), s.checkProtected(p)))
@@ -55,11 +63,37 @@ func (s *TopologySpec) check(line func(path string) int) error {
 	return errors.Join(errs...)
 }
 
+// The most entries that documents may have of each thing, far beyond what one
+// machine can run, so that checking one against the other stays cheap.
+const (
+	maxServices  = 1000
+	maxEdges     = 2000
+	maxInstances = 1000
+	maxFlows     = 200
+	maxRules     = 1000 // gates, probes, abort rules, steps, faults of all steps
+)
+
+func atMost(path string, n, most int) error {
+	if n <= most {
+		return nil
+	}
+	return strict.Fieldf(path, "there are %d; the limit is %d", n, most)
+}
+
 // names are those of the services, sorted.
 func (s *TopologySpec) names() []string { return slices.Sorted(maps.Keys(s.Services)) }
 
-func (s *TopologySpec) checkEdge(i int, line func(path string) int) []error {
-	e, path := s.Edges[i], fmt.Sprintf("edges[%d]", i)
+// edgeCheck checks the edges of a topology one after the other.
+type edgeCheck struct {
+	s        *TopologySpec
+	line     func(path string) int
+	edges    map[string]int // where each edge stands, by name
+	listens  ports          // of the relays so far, with the names of their edges
+	services ports          // of the services, with their names
+}
+
+func (c *edgeCheck) check(i int) []error {
+	s, e, path := c.s, c.s.Edges[i], fmt.Sprintf("edges[%d]", i)
 	var errs []error
 	ends := len(s.Services) > 0
 	if _, ok := s.Services[e.From]; !ok && ends && e.From != Users && e.From != "" {
@@ -75,30 +109,31 @@ func (s *TopologySpec) checkEdge(i int, line func(path string) int) []error {
 	case e.Listen != "" && len(callee.addresses()) == 0:
 		errs = append(errs, strict.Fieldf(path+".to", "`%s` has no address for the relay to call; give it one in services", e.To))
 	}
-	for j, o := range s.Edges[:i] {
-		if o.From == e.From && o.To == e.To && e.From != "" && e.To != "" {
-			errs = append(errs, strict.Fieldf(path, "is the edge %s once more%s", e.Name(), first(line, fmt.Sprintf("edges[%d]", j))))
-		}
-		if meets(o.Listen, e.Listen) {
-			errs = append(errs, strict.Fieldf(path+".listen", "is the address of the edge %s already%s; each edge needs its own", o.Name(), onLine(line, fmt.Sprintf("edges[%d].listen", j))))
-		}
+	j, twice := c.edges[e.Name()]
+	switch {
+	case e.From == "" || e.To == "":
+	case twice:
+		errs = append(errs, strict.Fieldf(path, "is the edge %s once more%s", e.Name(), first(c.line, fmt.Sprintf("edges[%d]", j))))
+	default:
+		c.edges[e.Name()] = i
 	}
-	return append(errs, s.checkListen(e, path)...)
+	return append(errs, c.checkListen(i, path)...)
 }
 
-// checkListen refuses a relay on the address of a service.
-func (s *TopologySpec) checkListen(e Edge, path string) []error {
+// checkListen refuses a relay on the address of another or of a service.
+func (c *edgeCheck) checkListen(i int, path string) []error {
 	var errs []error
-	for _, name := range s.names() {
-		for _, a := range s.Services[name].addresses() {
-			switch {
-			case !meets(a, e.Listen):
-			case name == e.To:
-				errs = append(errs, strict.Fieldf(path+".listen", "is the address of `%s` itself, so that the relay would call itself; take a free port", name))
-			default:
-				errs = append(errs, strict.Fieldf(path+".listen", "is the address of the service `%s`; take a free port", name))
-			}
-		}
+	e := c.s.Edges[i]
+	if other, taken := c.listens.take(e.Listen, strconv.Itoa(i)); taken {
+		j, _ := strconv.Atoi(other) // it was written as a number above
+		errs = append(errs, strict.Fieldf(path+".listen", "is the address of the edge %s already%s; each edge needs its own", c.s.Edges[j].Name(), onLine(c.line, fmt.Sprintf("edges[%d].listen", j))))
+	}
+	switch name, taken := c.services.owner(e.Listen); {
+	case !taken:
+	case name == e.To:
+		errs = append(errs, strict.Fieldf(path+".listen", "is the address of `%s` itself, so that the relay would call itself; take a free port", name))
+	default:
+		errs = append(errs, strict.Fieldf(path+".listen", "is the address of the service `%s`; take a free port", name))
 	}
 	return errs
 }
@@ -156,15 +191,16 @@ func (s *Service) Validate() error {
 	if len(s.Instances) > 0 && s.At != nil {
 		errs = append(errs, strict.Fieldf("at", "is shorthand for one instance; with `instances`, give each its own"))
 	}
+	errs = append(errs, atMost("instances", len(s.Instances), maxInstances))
+	names, taken := map[string]bool{}, ports{}
 	for i, in := range s.Instances {
 		path := fmt.Sprintf("instances[%d]", i)
-		for _, o := range s.Instances[:i] {
-			if o.Name == in.Name && in.Name != "" {
-				errs = append(errs, strict.Fieldf(path+".name", "there is an instance %q already", in.Name))
-			}
-			if in.Address != "" && meets(o.Address, in.Address) {
-				errs = append(errs, strict.Fieldf(path+".address", "is that of the instance %q already", o.Name))
-			}
+		if names[in.Name] && in.Name != "" {
+			errs = append(errs, strict.Fieldf(path+".name", "there is an instance %q already", in.Name))
+		}
+		names[in.Name] = true
+		if other, twice := taken.take(in.Address, in.Name); twice {
+			errs = append(errs, strict.Fieldf(path+".address", "is that of the instance %q already", other))
 		}
 	}
 	for i, n := range s.Names {

@@ -82,6 +82,9 @@ func (t Target) String() string {
 // Validate refuses targets that name two things at once.
 func (t Target) Validate() error {
 	var errs []error
+	if len(t.From)+len(t.To) > maxMembers {
+		return strict.Fieldf("", "names more than %d services", maxMembers)
+	}
 	switch {
 	case t.IsZero():
 		errs = append(errs, strict.Fieldf("", "names nothing; give `service`, `edge`, or `from` and `to`"))
@@ -107,11 +110,14 @@ func (t Target) Validate() error {
 	}
 	if t.Edge != "" {
 		if _, _, ok := SplitEdge(t.Edge); !ok {
-			errs = append(errs, strict.Fieldf("edge", "must be `caller -> callee`, not %q", t.Edge))
+			errs = append(errs, strict.Fieldf("edge", "must be `caller -> callee`, not %q", clip(t.Edge)))
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// maxMembers bounds the services that one fault may name.
+const maxMembers = 100
 
 // EdgeName is the name of the edge between two services.
 func EdgeName(from, to string) string { return from + " -> " + to }
@@ -142,7 +148,7 @@ func (m *Match) Validate() error {
 	var errs []error
 	for i, s := range m.Method {
 		if s == "" || strings.ToUpper(s) != s || strings.ContainsAny(s, " \t/") {
-			errs = append(errs, strict.Fieldf(fmt.Sprintf("method[%d]", i), "must be a method in capitals such as GET, not %q", s))
+			errs = append(errs, strict.Fieldf(fmt.Sprintf("method[%d]", i), "must be a method in capitals such as GET, not %q", clip(s)))
 		}
 	}
 	if _, err := CompilePath(m.Path); err != nil {
@@ -150,12 +156,12 @@ func (m *Match) Validate() error {
 	}
 	for k, v := range m.Header {
 		if _, err := path.Match(v, ""); err != nil || k == "" {
-			errs = append(errs, strict.Fieldf("header."+k, "must be a name with a glob, not %q", v))
+			errs = append(errs, strict.Fieldf("header."+k, "must be a name with a glob, not %q", clip(v)))
 		}
 	}
 	for k, v := range m.Query {
 		if _, err := path.Match(v, ""); err != nil || k == "" {
-			errs = append(errs, strict.Fieldf("query."+k, "must be a name with a glob, not %q", v))
+			errs = append(errs, strict.Fieldf("query."+k, "must be a name with a glob, not %q", clip(v)))
 		}
 	}
 	return errors.Join(errs...)
@@ -178,7 +184,7 @@ func CompilePath(pattern string) (*regexp.Regexp, error) {
 		return regexp.Compile("")
 	}
 	if pattern[0] != '/' && pattern[0] != '*' {
-		return nil, fmt.Errorf("must start with / or *, for example /login*, not %q", pattern)
+		return nil, fmt.Errorf("must start with / or *, for example /login*, not %q", clip(pattern))
 	}
 	q := regexp.QuoteMeta(pattern)
 	q = strings.ReplaceAll(q, `\*\*`, "\x00")

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/chaosctl/chaosctl/internal/strict"
 )
@@ -132,7 +133,7 @@ func Lookup(name string) (*Kind, error) {
 	for n := range catalogue {
 		names = append(names, n)
 	}
-	return nil, fmt.Errorf("there is no kind %q%s", name, strict.Suggest(name, names))
+	return nil, fmt.Errorf("there is no kind %q%s", clip(name), strict.Suggest(name, names))
 }
 
 // Info returns the fault's kind, nil if it has none that exists.
@@ -171,6 +172,9 @@ func (f *Fault) DecodeNode(n *strict.Node) {
 	f.Params = params
 }
 
+// maxName is the length of the longest name of a fault, in bytes.
+const maxName = 100
+
 // Validate checks a whole fault: kind, params, target and which modifiers the
 // kind takes.
 func (f *Fault) Validate() error {
@@ -179,6 +183,9 @@ func (f *Fault) Validate() error {
 		return strict.Fieldf("kind", "%s", err)
 	}
 	var errs []error
+	if len(f.Name) > maxName || strings.ContainsFunc(f.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		errs = append(errs, strict.Fieldf("name", "must be one line of at most %d characters", maxName))
+	}
 	if f.Params == nil || reflect.TypeOf(f.Params) != reflect.TypeOf(k.New()) {
 		errs = append(errs, strict.Fieldf("params", "are not those of %s", k.Name))
 	}

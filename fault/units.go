@@ -166,9 +166,16 @@ func (s Share) Of() float64 {
 	return float64(s)
 }
 
+// clip shortens a text to 60 characters.
 func clip(s string) string {
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:57]) + "..."
+	n, cut := 0, 0
+	for i := range s {
+		switch n++; n {
+		case 58:
+			cut = i
+		case 61:
+			return s[:cut] + "..."
+		}
 	}
 	return s
 }

@@ -11,8 +11,14 @@ import (
 )
 
 func main() {
+	stop := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // else nohup wants us to stay
+		stop = append(stop, syscall.SIGHUP)
+	}
+	// A reader of ours that is gone must not kill us with faults in force.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	stopped := func(ctx context.Context) (context.Context, context.CancelFunc) {
-		return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		return signal.NotifyContext(ctx, stop...)
 	}
 	ctx, cancel := stopped(context.Background())
 	code := cli.Main(ctx, cli.Env{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.LookupEnv, Hurry: stopped})

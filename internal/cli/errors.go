@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -34,6 +35,9 @@ func (a *app) finish(err error) int {
 		if e.Message == "" && len(e.Problems) == 0 {
 			return code
 		}
+	}
+	if errors.Is(err, syscall.EPIPE) && code != experiment.ExitStuck {
+		return code // whoever read our output has had enough
 	}
 	if e.Message == "" {
 		named := *e

@@ -57,6 +57,8 @@ func (p *progress) show(ev experiment.Event) {
 	}
 	now := p.now()
 	switch {
+	case ev.Type == "run-stage" && ev.Progress != nil && ev.Progress.Stage == experiment.StageInject && ev.Progress.Step == "":
+		return // the steps that follow say more
 	case ev.Type == "run-started" || ev.Type == "run-ended" || ev.Type == "run-stage":
 	case ev.Progress != nil && now.Sub(p.told) >= plainEvery:
 	default:

@@ -25,6 +25,9 @@ func (a *app) localRunner(ctx context.Context, top *experiment.Topology) (runner
 	for _, r := range g.engine.Recovered() {
 		a.say("recovered: %s", r)
 	}
+	for _, d := range g.engine.Debts() {
+		a.say("STUCK: %s", d)
+	}
 	return &localRunner{g}, nil
 }
 

@@ -57,7 +57,7 @@ type Config struct {
 const (
 	applyTimeout  = 15 * time.Second
 	revertTimeout = 15 * time.Second
-	keepEnded     = 200 // injections that are over and still remembered
+	keepEnded     = 1000 // injections that are over and still remembered
 )
 
 // Engine holds the faults in force and the runs of one process.

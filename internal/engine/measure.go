@@ -47,17 +47,16 @@ func (r *run) startTraffic() error {
 	r.rec = traffic.NewRecorder(r.spec.Traffic)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.ctx))
 	r.endFlows = cancel
-	var gens []*traffic.Generator
 	for _, f := range r.spec.Traffic {
 		g, err := traffic.New(traffic.Config{Flow: f, Address: r.addressOf(f.Service), Seed: r.record.Seed, Env: r.engine.cfg.Env}, r.rec)
 		if err != nil {
 			return &experiment.Error{Code: experiment.BadInput, Message: fmt.Sprintf("flow %s: %v", f.Name, err)}
 		}
-		gens = append(gens, g)
+		r.gens = append(r.gens, g)
 	}
-	r.probes = probe.NewRunner(r.spec.Probes, probe.Env{Commands: r.engine.cfg.AllowCommands})
+	r.probes = probe.NewRunner(r.spec.Probes, probe.Env{Commands: r.engine.cfg.AllowCommands, Lookup: r.engine.cfg.Env})
 	r.probes.Start(ctx)
-	for _, g := range gens {
+	for _, g := range r.gens {
 		r.flows.Go(func() { _ = g.Run(ctx) })
 	}
 	return nil
@@ -119,6 +118,11 @@ func (r *run) endTraffic() {
 	r.enter(experiment.StageJudge, "", 0)
 	if r.endFlows != nil {
 		r.endFlows()
+	}
+	if r.ctx.Err() != nil { // told to stop: nobody waits for answers any more
+		for _, g := range r.gens {
+			g.Abort()
+		}
 	}
 	r.flows.Wait()
 	if r.probes != nil {

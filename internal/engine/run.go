@@ -39,6 +39,7 @@ type run struct {
 
 	rec      *traffic.Recorder
 	probes   *probe.Runner
+	gens     []*traffic.Generator
 	flows    sync.WaitGroup // generators that run
 	endFlows context.CancelFunc
 	users    []string // implicit edges opened for this run

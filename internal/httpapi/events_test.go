@@ -166,3 +166,36 @@ func TestStreamsAreLimited(t *testing.T) {
 		}
 	}
 }
+
+// Who asks for a halt may hang up: everything is lifted all the same.
+func TestHaltOutlivesItsClient(t *testing.T) {
+	entered, result := make(chan struct{}), make(chan error, 1)
+	f := &haltFaults{fake: newFake(), entered: entered, result: result}
+	s := start(t, func(c *Config) { c.Faults = f })
+	ctx, hangUp := context.WithCancel(t.Context())
+	c := connect(t, s.addr)
+	asked := make(chan error, 1)
+	go func() { _, err := c.Halt(ctx, ""); asked <- err }()
+	<-entered
+	hangUp()
+	<-asked
+	if err := <-result; err != nil {
+		t.Errorf("the halt was cut off: %v", err)
+	}
+}
+
+type haltFaults struct {
+	*fake
+	entered chan struct{}
+	result  chan error
+}
+
+func (h *haltFaults) Halt(ctx context.Context, _ string) (experiment.HaltResult, error) {
+	close(h.entered)
+	select {
+	case <-ctx.Done():
+	case <-time.After(300 * time.Millisecond): // the server has seen the hang-up by then
+	}
+	h.result <- ctx.Err()
+	return experiment.HaltResult{}, nil
+}

@@ -212,7 +212,7 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request) *problem {
 		limit = maxDocuments
 	}
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // a recorder has none
+	_ = control.SetReadDeadline(time.Now().Add(s.bodyTime)) // a recorder has none
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	_ = control.SetReadDeadline(time.Time{})
 	var tooLarge *http.MaxBytesError
@@ -220,7 +220,7 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request) *problem {
 	case errors.As(err, &tooLarge):
 		return newProblem(http.StatusRequestEntityTooLarge, experiment.BadInput, fmt.Sprintf("the body is larger than %d bytes", limit), "")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return newProblem(http.StatusRequestTimeout, experiment.BadInput, fmt.Sprintf("the body did not arrive within %s", bodyTimeout), "").with("Connection", "close")
+		return newProblem(http.StatusRequestTimeout, experiment.BadInput, fmt.Sprintf("the body did not arrive within %s", s.bodyTime), "").with("Connection", "close")
 	case err != nil:
 		return newProblem(http.StatusBadRequest, experiment.BadInput, "the body could not be read: "+err.Error(), "").with("Connection", "close")
 	}

@@ -2,11 +2,13 @@ package httpapi
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -348,4 +350,46 @@ func TestLimits(t *testing.T) {
 	}
 	refused(t, resp, 413, experiment.BadInput)
 	_ = resp.Body.Close()
+}
+
+// A client that announces a body and does not send it is given up; one that was
+// quick is not cut off while its request is worked on.
+func TestSlowBodies(t *testing.T) {
+	patient := &patientFaults{fake: newFake(), wait: 400 * time.Millisecond}
+	h := newServer(Config{Faults: patient, Runs: patient, Events: patient})
+	h.bodyTime = 100 * time.Millisecond
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	addr := srv.Listener.Addr().String()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	fmt.Fprintf(conn, "POST /v1/faults HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", addr)
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, resp, 408, experiment.BadInput)
+	_ = resp.Body.Close()
+	if resp := send(t, addr, "POST", "/v1/faults", goodFault, asJSON()); resp.StatusCode != 201 {
+		t.Errorf("a request was cut off while it was worked on: %s", resp.Status)
+	}
+}
+
+// patientFaults takes its time, and minds its context meanwhile.
+type patientFaults struct {
+	*fake
+	wait time.Duration
+}
+
+func (p *patientFaults) Inject(ctx context.Context, r experiment.InjectRequest) (experiment.Injection, error) {
+	select {
+	case <-time.After(p.wait):
+	case <-ctx.Done():
+		return experiment.Injection{}, ctx.Err()
+	}
+	return p.fake.Inject(ctx, r)
 }

@@ -108,6 +108,7 @@ type server struct {
 	streams  chan struct{} // a slot for each open stream of events
 	closing  chan struct{}
 	close    sync.Once
+	bodyTime time.Duration // for a body to arrive; tests shorten it
 }
 
 // New returns the API as a handler. Streams of events end with their request's
@@ -117,7 +118,7 @@ func New(c Config) http.Handler { return newServer(c) }
 func newServer(c Config) *server {
 	s := &server{
 		cfg: c, log: c.Log, mux: http.NewServeMux(),
-		streams: make(chan struct{}, maxStreams), closing: make(chan struct{}),
+		streams: make(chan struct{}, maxStreams), closing: make(chan struct{}), bodyTime: bodyTimeout,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

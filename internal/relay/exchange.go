@@ -66,6 +66,8 @@ func (h *httpEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.draw(a)
 	}
 	defer x.finish()
+	// An answer may begin before the request has ended, as the callee likes.
+	http.NewResponseController(w).EnableFullDuplex()
 	if err := x.serve(); err != nil {
 		panic(http.ErrAbortHandler) // closes the connection, however it was ended
 	}

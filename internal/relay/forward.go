@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,33 +23,26 @@ var hopByHop = []string{
 // strip takes the hop-by-hop fields out, but for an upgrade and for trailers,
 // which the relay passes on.
 func strip(h http.Header) {
-	upgrade := ""
-	trailers := false
+	var named []string // by the Connection field
 	for _, line := range h["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
-			name = textproto.TrimString(name)
-			if strings.EqualFold(name, "upgrade") {
-				upgrade = h.Get("Upgrade")
-			}
-			if name != "" {
-				defer h.Del(name)
-			}
+			named = append(named, textproto.TrimString(name))
 		}
 	}
-	for _, line := range h["Te"] {
-		trailers = trailers || strings.Contains(strings.ToLower(line), "trailers")
+	upgrade := ""
+	if slices.ContainsFunc(named, func(s string) bool { return strings.EqualFold(s, "upgrade") }) {
+		upgrade = h.Get("Upgrade")
 	}
-	defer func() {
-		if upgrade != "" {
-			h.Set("Connection", "Upgrade")
-			h.Set("Upgrade", upgrade)
-		}
-		if trailers {
-			h.Set("Te", "trailers")
-		}
-	}()
-	for _, name := range hopByHop {
+	trailers := slices.ContainsFunc(h["Te"], func(s string) bool { return strings.Contains(strings.ToLower(s), "trailers") })
+	for _, name := range append(named, hopByHop...) {
 		h.Del(name)
+	}
+	if upgrade != "" {
+		h.Set("Connection", "Upgrade")
+		h.Set("Upgrade", upgrade)
+	}
+	if trailers {
+		h.Set("Te", "trailers")
 	}
 }
 
@@ -272,7 +266,9 @@ func (x *exchange) upgrade(resp *http.Response) error {
 		shut(callee)
 	})
 	x.carry(Down, conn, callee, &x.out)
-	x.conn.CloseWrite()
+	if !x.conn.isOver() {
+		x.conn.CloseWrite()
+	}
 	ways.Wait()
 	close(stop)
 	both.Wait()

@@ -19,8 +19,12 @@ var (
 
 func elem(dst any) reflect.Value { return reflect.ValueOf(dst).Elem() }
 
+// textPerValue is how many bytes of text count as one more value.
+const textPerValue = 64
+
+// spend takes a value, with its text, off the budget; aliases may repeat both.
 func (n *Node) spend() bool {
-	n.st.budget--
+	n.st.budget -= 1 + len(n.resolve().y.Value)/textPerValue
 	if n.st.budget < 0 || n.depth > MaxDepth {
 		if !n.st.spent {
 			n.st.spent = true

@@ -125,6 +125,9 @@ func (n *Node) Fields(dst any, except ...string) bool {
 // Check reports what err, as a Validate returns it, says of this value.
 func (n *Node) Check(err error) {
 	for _, e := range flatten(err) {
+		if n.st.cut {
+			return
+		}
 		var fe *FieldError
 		if errors.As(e, &fe) {
 			n.at(fe.Path).Errorf("%s", fe.Message)
@@ -139,6 +142,9 @@ func (n *Node) Check(err error) {
 func (n *Node) CheckRest(err error) {
 	known := n.st.problems[:len(n.st.problems):len(n.st.problems)]
 	for _, e := range flatten(err) {
+		if n.st.cut {
+			return
+		}
 		at := n
 		var fe *FieldError
 		if errors.As(e, &fe) {
@@ -320,12 +326,16 @@ func describe(y *yaml.Node) string {
 	return fmt.Sprintf("the text %q", clip(y.Value))
 }
 
+// clip shortens a text to 60 characters.
 func clip(s string) string {
-	if len(s) <= 60 {
-		return s
-	}
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:57]) + "..."
+	n, cut := 0, 0
+	for i := range s {
+		switch n++; n {
+		case 58:
+			cut = i
+		case 61:
+			return s[:cut] + "..."
+		}
 	}
 	return s
 }

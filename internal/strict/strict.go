@@ -36,6 +36,8 @@ const (
 	MaxProblems = 100
 	// MaxDepth bounds how deep values may nest.
 	MaxDepth = 64
+	// MaxDocuments bounds the documents of one file.
+	MaxDocuments = 16
 )
 
 // Problem is one mistake of a document.
@@ -153,6 +155,9 @@ func Parse(file string, data []byte) ([]*Document, error) {
 		}
 		if y.Kind != yaml.DocumentNode || len(y.Content) == 0 || isNull(y.Content[0]) {
 			continue
+		}
+		if len(docs) == MaxDocuments {
+			return nil, Problems{{File: file, Line: y.Line, Column: y.Column, Message: fmt.Sprintf("holds more than %d documents", MaxDocuments)}}
 		}
 		st := &state{file: file, budget: MaxNodes}
 		docs = append(docs, &Document{root: &Node{y: y.Content[0], st: st}})

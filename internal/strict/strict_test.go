@@ -209,8 +209,9 @@ func TestHostileDocuments(t *testing.T) {
 		}(), "has more mistakes; these are the first 100"},
 		"a long key":       {strings.Repeat("a", 500_000) + ": b", "..."},
 		"a long text":      {"on: " + strings.Repeat("b", 500_000), "..."},
-		"many documents":   {strings.Repeat("---\na: 1\n", 90_000), "holds 90000 documents"},
+		"many documents":   {strings.Repeat("---\na: 1\n", 90_000), "f:33:1: holds more than 16 documents"},
 		"documents, empty": {strings.Repeat("---\n", 190_000), "is empty"},
+		"long text, again": {"on: &a " + strings.Repeat("b", 500_000) + "\nbyName:\n" + strings.Repeat("  ? x\n  : *a\n", 1) + "items: [" + strings.Repeat("*a,", 100_000) + "]", "limits of 64 levels and 100000 values"},
 		"unknown aliases":  {strings.Repeat("- *a\n", 100_000), "has no anchor"},
 	}
 	for name, tt := range tests {

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// maxWord is the length of the longest word that is compared.
+const maxWord = 64
+
 // Suggest returns a text to put behind "no such thing": the nearest of the
 // candidates ("; did you mean `latency`?"), else all of them if they are few,
 // else nothing.
@@ -14,6 +17,9 @@ func Suggest(word string, candidates []string) string {
 	slices.Sort(sorted)
 	sorted = slices.Compact(sorted)
 	for _, c := range sorted {
+		if len(word) > maxWord {
+			break
+		}
 		d := distance(strings.ToLower(word), strings.ToLower(c))
 		if len(word) >= 3 && (strings.HasSuffix(c, "."+word) || strings.HasPrefix(c, word)) {
 			d = min(d, 1)
@@ -35,7 +41,7 @@ func Suggest(word string, candidates []string) string {
 // neighbours between two words (optimal string alignment).
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
-	if len(x) > 64 || len(y) > 64 {
+	if len(x) > maxWord || len(y) > maxWord {
 		return max(len(x), len(y))
 	}
 	prev2, prev, cur := make([]int, len(y)+1), make([]int, len(y)+1), make([]int, len(y)+1)

@@ -21,14 +21,21 @@ import (
 func TestRate(t *testing.T) {
 	var seen atomic.Int64
 	addr := serve(t, func(w http.ResponseWriter, r *http.Request) { seen.Add(1) })
-	start := time.Now()
-	rec := run(t, Config{Flow: flow("f", 400, time.Minute), Address: addr}, 2*time.Second)
+	rec := run(t, Config{Flow: flow("f", 400, time.Minute), Address: addr}, 2500*time.Millisecond)
 	w := rec.FlowWindow(0, "f")
-	// What is due is a matter of the clock alone, so the bound holds on a busy
-	// machine, too: a late stop sends more, never less.
-	most := uint64(time.Since(start).Seconds()*400) + 1
-	if w.Requests < 799 || w.Requests > most || w.Requests != uint64(seen.Load()) {
-		t.Errorf("%d requests, server saw %d, want 800 (at most %d)", w.Requests, seen.Load(), most)
+	if w.Requests != uint64(seen.Load()) {
+		t.Errorf("%d requests, server saw %d", w.Requests, seen.Load())
+	}
+	// What is due is a matter of the schedule alone, so this is exact on a busy
+	// machine, too; only the last second is cut short.
+	p := rec.Series("f")
+	for _, p := range p[:len(p)-1] {
+		if p.Requests != 400 {
+			t.Errorf("%d requests in a second, want 400", p.Requests)
+		}
+	}
+	if len(p) < 2 {
+		t.Errorf("no whole second in %v", p)
 	}
 	if w.Successes != w.Requests || w.Statuses["200"] != w.Requests {
 		t.Errorf("not all succeeded: %+v", w)
@@ -81,6 +88,7 @@ func TestStall(t *testing.T) {
 		}
 	})
 	f := flow("open", 500, time.Minute)
+	f.MaxInFlight = 20_000
 	rec := run(t, Config{Flow: f, Address: addr}, 3*time.Second)
 	wg.Wait()
 	slices.Sort(closed)
@@ -405,7 +413,7 @@ func TestSeveralFlows(t *testing.T) {
 	rec.Close(time.Now())
 	for _, r := range rec.Results() {
 		w := r.Windows[0]
-		if w.Requests < 150 || (r.Name == "fast") != (w.Successes == w.Requests) || (r.Name == "slow") != (w.Statuses[Timeout] > 0 && w.Statuses[Timeout]+w.Overruns == w.Requests) {
+		if w.Requests < 20 || (r.Name == "fast") != (w.Successes == w.Requests) || (r.Name == "slow") != (w.Statuses[Timeout] > 0 && w.Statuses[Timeout]+w.Overruns == w.Requests) {
 			t.Errorf("%s: %+v", r.Name, w)
 		}
 		if r.Request != "GET api /" || r.Rate != "200/s" || len(r.Series) == 0 {
