@@ -2,6 +2,7 @@ package experiment_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -301,4 +302,41 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestAtTheLimits: as many of each thing as is allowed, all of it wrong.
+func TestAtTheLimits(t *testing.T) {
+	var top, exp strings.Builder
+	top.WriteString("apiVersion: chaosctl.dev/v1alpha1\nkind: Topology\nmetadata: {name: x}\nspec:\n  services:\n")
+	for i := range 1000 {
+		fmt.Fprintf(&top, "    service-with-a-long-name-%d: {address: \"h:%d\", protocol: http}\n", i, i+1)
+	}
+	top.WriteString("  edges:\n")
+	for i := range 1999 {
+		fmt.Fprintf(&top, "    - {from: service-with-a-long-name-%d, to: service-with-a-long-name-%d, listen: \"h:%d\"}\n", i/2, (i/2+1+i%2)%1000, 2000+i)
+	}
+	exp.WriteString("apiVersion: chaosctl.dev/v1alpha1\nkind: Experiment\nmetadata: {name: x}\nspec:\n  topologyRef: t\n  traffic:\n")
+	for i := range 200 {
+		fmt.Fprintf(&exp, "    - {name: f%d, service: service-with-a-long-name-%d, http: {path: /}, rate: 1/s}\n", i, i)
+	}
+	exp.WriteString("  steps:\n    - for: 1s\n      faults:\n")
+	good := exp.String()
+	for i := range 1000 {
+		fmt.Fprintf(&exp, "        - {kind: net.reset, target: {service: service-with-a-longer-name-%d}}\n", i)
+		good += fmt.Sprintf("        - {kind: net.reset, target: {service: service-with-a-long-name-%d}}\n", i)
+	}
+	load := func(text string) (*experiment.Loaded, error) {
+		start := time.Now()
+		l, err := experiment.Load(experiment.Input{File: "f", Data: []byte(text), Read: func(string) ([]byte, error) { return []byte(top.String()), nil }})
+		if took := time.Since(start); took > 30*time.Second {
+			t.Errorf("took %s", took)
+		}
+		return l, err
+	}
+	if _, err := load(exp.String()); err == nil || !strings.Contains(err.Error(), "has more mistakes") || len(err.Error()) > 100_000 {
+		t.Errorf("%.500v", err)
+	}
+	if _, err := load(good); err != nil {
+		t.Errorf("%.500v", err)
+	}
 }

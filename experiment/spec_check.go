@@ -145,7 +145,7 @@ func (s *Spec) checkAgainst(top *TopologySpec, ok func(path string) bool) error 
 	for i := range s.Steps {
 		for j := range s.Steps[i].Faults {
 			path := fmt.Sprintf("steps[%d].faults[%d]", i, j)
-			if ok(path) {
+			if ok(path) && len(errs) <= strict.MaxProblems {
 				errs = append(errs, g.checkFault(&s.Steps[i].Faults[j], path, seed)...)
 			}
 		}

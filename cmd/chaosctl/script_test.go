@@ -60,6 +60,7 @@ func params(t *testing.T, dir string) testscript.Params {
 			"count":   cmdCount,
 			"fill":    cmdFill,
 			"until":   cmdUntil,
+			"hold":    cmdHold,
 		},
 	}
 	if d, ok := t.Deadline(); ok {

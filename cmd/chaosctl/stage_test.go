@@ -228,11 +228,26 @@ func find(ts *testscript.TestScript, name string) *proc {
 //	end server TERM 0
 func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: end NAME INT|TERM|KILL|NONE [CODE]")
+		ts.Fatalf("usage: end NAME INT|TERM|KILL|TWICE|NONE [CODE]")
 	}
 	p := find(ts, args[0])
 	if sig := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill}[args[1]]; sig != nil {
 		ts.Check(p.cmd.Process.Signal(sig))
+	}
+	if args[1] == "TWICE" { // once it has heard the first
+		ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
+		_, err := p.await(regexp.MustCompile("stopping"))
+		ts.Check(err)
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for again := true; again; {
+			select {
+			case <-p.done:
+				again = false
+			case <-tick.C: // it may have been too early
+				_ = p.cmd.Process.Signal(syscall.SIGTERM)
+			}
+		}
 	}
 	select {
 	case <-p.done:
@@ -470,4 +485,14 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s never answered %s", args[1], args[0])
 		}
 	}
+}
+
+// cmdHold opens a TCP connection that stays open until the script ends.
+func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: hold ADDRESS")
+	}
+	c, err := net.Dial("tcp", args[0])
+	ts.Check(err)
+	ts.Defer(func() { _ = c.Close() })
 }

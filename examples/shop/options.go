@@ -28,7 +28,7 @@ type Options struct {
 	// SlowHeal: a breaker that has opened closes only after trials have gone
 	// well for this long; 0 closes it at the first that does.
 	SlowHeal Wait `json:"slowHeal,omitempty"`
-	// Timeout of one try; 60ms by default.
+	// Timeout of one try; 40ms by default.
 	Timeout Wait `json:"timeout,omitempty"`
 	// Tries of one call, the first included; 3 by default.
 	Tries int `json:"tries,omitempty"`
@@ -39,7 +39,7 @@ type Options struct {
 func AsShipped() Options { return Options{NoStockFallback: true} }
 
 const (
-	defaultTimeout = 60 * time.Millisecond
+	defaultTimeout = 40 * time.Millisecond
 	defaultTries   = 3
 	longestCall    = time.Minute // bounds RetryForever when the user never gives up
 )
@@ -68,7 +68,7 @@ func (o *Options) Flags(fs *flag.FlagSet) {
 	fs.BoolVar(&o.RetryNoDelay, "retry-no-delay", o.RetryNoDelay, "retry at once, without back-off")
 	fs.BoolVar(&o.NoBreaker, "no-breaker", o.NoBreaker, "ask a dependency that is down for every request")
 	fs.TextVar(&o.SlowHeal, "slow-heal", o.SlowHeal, "close a breaker only after trials went well for this long")
-	fs.TextVar(&o.Timeout, "timeout", o.Timeout, "timeout of one try; 60ms by default")
+	fs.TextVar(&o.Timeout, "timeout", o.Timeout, "timeout of one try; 40ms by default")
 	fs.IntVar(&o.Tries, "tries", o.Tries, "tries of one call; 3 by default")
 }
 

@@ -15,7 +15,6 @@ import (
 // slowRunner never ends a run by itself. It is a fake because no real run can
 // be made to hang in its abort on purpose.
 type slowRunner struct {
-	runner
 	waiting chan struct{} // gets a value with each wait
 	calls   []string
 }

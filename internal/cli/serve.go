@@ -97,13 +97,25 @@ func (a *app) serveUntil(ctx context.Context, ln net.Listener, g *ground, f *ser
 		return errors.Join(a.shutDown(ctx, g, f.drain.value.Std()), broken)
 	}
 	a.say("stopping: lifting everything")
+	underWay := len(g.engine.Status(ctx).Runs) > 0
 	err := g.lift(ctx)
-	stopAPI()
-	if cut := <-served; cut != nil {
-		a.say("note: %s", cut)
+	if underWay {
+		a.leaveRecords(ctx)
 	}
+	stopAPI()
+	a.note(<-served)
 	a.drain(ctx, g, f.drain.value.Std())
 	return err
+}
+
+// leaveRecords gives whoever waits for a run that was just aborted a moment to
+// fetch its record.
+func (a *app) leaveRecords(ctx context.Context) {
+	hurry, done := a.env.Hurry(context.WithoutCancel(ctx))
+	defer done()
+	moment, cancel := context.WithTimeout(hurry, patience)
+	defer cancel()
+	<-moment.Done()
 }
 
 // drain closes the relays; what had to be cut is a note, no failure.
@@ -112,8 +124,13 @@ func (a *app) drain(ctx context.Context, g *ground, patience time.Duration) {
 	defer done()
 	end, cancel := context.WithTimeout(hurry, patience)
 	defer cancel()
-	if cut := g.relays.Shutdown(end); cut != nil {
-		a.say("note: %s", cut)
+	a.note(g.relays.Shutdown(end))
+}
+
+// note says in one line what is no failure.
+func (a *app) note(err error) {
+	if err != nil {
+		a.say("note: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 }
 

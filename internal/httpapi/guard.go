@@ -200,8 +200,7 @@ func isYAML(media string) bool {
 }
 
 // takeBody reads the whole body within its limits of size and time, and hands
-// it on in memory. (A read deadline that outlives the reading would cancel the
-// request's context while a handler works.)
+// it on in memory. net/http drops the deadline once the body is read.
 func (s *server) takeBody(w http.ResponseWriter, r *http.Request) *problem {
 	if !changes(r) || r.ContentLength == 0 {
 		r.Body = http.NoBody
@@ -214,7 +213,6 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request) *problem {
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(s.bodyTime)) // a recorder has none
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	_ = control.SetReadDeadline(time.Time{})
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

@@ -177,7 +177,7 @@ func (w *Why) reason(byDefault string) string {
 }
 
 func (s *server) halt(ctx context.Context, in *Why) (*reply[experiment.HaltResult], error) {
-	result, err := s.cfg.Faults.Halt(ctx, in.reason(s.cfg.Actor))
+	result, err := s.cfg.Faults.Halt(context.WithoutCancel(ctx), in.reason(s.cfg.Actor))
 	return &reply[experiment.HaltResult]{result}, err
 }
 

@@ -313,7 +313,8 @@ func TestHTTPLatency(t *testing.T) {
 	if code, body, err := w.get("/"); code != 503 || body != "from the relay" || time.Since(start) < delay {
 		t.Errorf("%d %q %v after %s", code, body, err, time.Since(start))
 	}
-	x := w.exchanges()[len(w.exchanges())-1]
+	until(t, "the exchange", func() bool { return len(w.exchanges()) == 6 }) // is reported after the answer
+	x := w.exchanges()[5]
 	if !slices.Equal(x.Faults, []string{"status", "slow"}) && !slices.Equal(x.Faults, []string{"slow", "status"}) || x.EndedBy != "relay" || x.Status != 503 {
 		t.Errorf("exchange: %+v", x)
 	}
@@ -365,6 +366,7 @@ func TestHTTPDrawsByTrace(t *testing.T) {
 			t.Errorf("trace %s, attempt %d: hurt %v, drawn %v", trace, i%2+1, got, want)
 		}
 	}
+	until(t, "the exchanges", func() bool { return len(w.exchanges()) == 20 })
 	if x := w.exchanges()[0]; x.TraceID != fmt.Sprintf("%032x", 1) {
 		t.Errorf("exchange: %+v", x)
 	}

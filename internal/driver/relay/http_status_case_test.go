@@ -1,0 +1,66 @@
+package relay_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/chaosctl/chaosctl/fault"
+	"github.com/chaosctl/chaosctl/internal/driver/drivertest"
+)
+
+var _ = contract(fault.HTTPStatus, drivertest.Case{Setup: func(t *testing.T) *drivertest.World {
+	p := httpPlace(t)
+	f := p.fault(fault.HTTPStatus, func(q fault.Params) { q.(*fault.Status).Code = 503 })
+	f.Match = &fault.Match{Path: "/users/*"}
+	return p.world(f, func(t *testing.T) bool {
+		status, body, _, err := p.get(patience)
+		if err != nil || status != 200 && !strings.Contains(body, "chaosctl") {
+			t.Fatalf("%d %q %v", status, body, err)
+		}
+		return status == 503
+	})
+}})
+
+func TestStatusAnswersAsAsked(t *testing.T) {
+	text := "<b>gone</b>"
+	for name, c := range map[string]struct {
+		params fault.Status
+		method string
+		want   string
+	}{
+		"default body": {fault.Status{Code: 503}, "GET", `503 application/json 69 {"status":503,"error":"Service Unavailable","injectedBy":"chaosctl"}` + "\n"},
+		"own":          {fault.Status{Code: 410, Body: &text, Headers: map[string]string{"content-type": "text/html"}}, "GET", "410 text/html 11 " + text},
+		"head":         {fault.Status{Code: 503, Body: &text}, "HEAD", "503  11 "},
+		"no content":   {fault.Status{Code: 204}, "GET", "204  0 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := httpPlace(t)
+			change, err := p.driver.Plan(t.Context(), p.fault(fault.HTTPStatus, func(q fault.Params) { *q.(*fault.Status) = c.params }))
+			if err != nil {
+				t.Fatal(err)
+			}
+			change.ID = "x"
+			if err := p.driver.Apply(t.Context(), change); err != nil {
+				t.Fatal(err)
+			}
+			conn := p.dial()
+			defer conn.Close()
+			req, _ := http.NewRequest(c.method, "http://auth/", nil)
+			for range 2 { // the connection stays usable
+				req.Write(conn)
+				resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, _ := io.ReadAll(resp.Body)
+				if got := fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("Content-Type"), " ", resp.ContentLength, " ", string(b)); got != c.want {
+					t.Errorf("%q, not %q", got, c.want)
+				}
+			}
+		})
+	}
+}
