@@ -68,9 +68,9 @@ func TestNewKind(t *testing.T) {
 	}
 	const driverDir = "internal/driver/relay/"
 	files := map[string]string{
-		"fault/net_sample.go":            "word.go.txt",
-		driverDir + "net_sample.go":      "effect.go.txt",
-		driverDir + "net_sample_test.go": "case_test.go.txt",
+		"fault/net_sample.go":                 "word.go.txt",
+		driverDir + "net_sample.go":           "effect.go.txt",
+		driverDir + "net_sample_case_test.go": "case_test.go.txt",
 	}
 	for name := range files {
 		if _, err := os.Stat(name); err == nil {
@@ -101,7 +101,7 @@ func TestNewKind(t *testing.T) {
 		}
 	})
 	t.Run("no contract case", func(t *testing.T) {
-		out, err := goTest(t, without(driverDir+"net_sample_test.go"), "./"+driverDir, "^TestContract$/^none$")
+		out, err := goTest(t, without(driverDir+"net_sample_case_test.go"), "./"+driverDir, "^TestContract$/^none$")
 		if err == nil || !strings.Contains(out, "net.sample") {
 			t.Errorf("the case that is missing is not named: %v\n%s", err, out)
 		}

@@ -51,6 +51,18 @@ func (i Injection) Receipt() fault.Receipt {
 	return sum
 }
 
+// ReceiptOf sums what one of its faults, named by Fault.Title, did over all its
+// places.
+func (i Injection) ReceiptOf(title string) fault.Receipt {
+	var sum fault.Receipt
+	for _, a := range i.Armed {
+		if a.Fault.Title() == title {
+			sum = sum.Add(a.Receipt)
+		}
+	}
+	return sum
+}
+
 // InjectRequest asks for faults to be put in force.
 type InjectRequest struct {
 	Faults []fault.Fault  `json:"faults"`

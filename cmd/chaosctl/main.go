@@ -21,7 +21,6 @@ func main() {
 		return signal.NotifyContext(ctx, stop...)
 	}
 	ctx, cancel := stopped(context.Background())
-	code := cli.Main(ctx, cli.Env{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.LookupEnv, Hurry: stopped})
-	cancel()
-	os.Exit(code)
+	defer cancel() // not before the exit: one more signal must not cut it short
+	os.Exit(cli.Main(ctx, cli.Env{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.LookupEnv, Hurry: stopped}))
 }

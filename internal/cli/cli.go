@@ -11,10 +11,10 @@ import (
 	"context"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/chaosctl/chaosctl/client"
 	"github.com/chaosctl/chaosctl/experiment"
 	"github.com/chaosctl/chaosctl/internal/strict"
 )
@@ -43,22 +43,26 @@ func Main(ctx context.Context, env Env) int {
 			return context.WithCancel(context.WithoutCancel(ctx))
 		}
 	}
-	a := &app{env: env, started: time.Now()}
+	a := &app{env: env}
 	root := a.root()
 	root.SetArgs(env.Args)
 	a.wantJSON = asksForJSON(env.Args)
-	err := root.ExecuteContext(ctx)
-	return a.finish(err)
+	defer func() {
+		for _, c := range a.clients {
+			c.Close()
+		}
+	}()
+	return a.finish(root.ExecuteContext(ctx))
 }
 
 // app is what the commands of one invocation share.
 type app struct {
 	env      Env
-	started  time.Time
 	output   choiceFlag
 	wantJSON bool // as far as the raw arguments tell, for errors in the flags themselves
 	stateDir string
 	remote   remoteFlags
+	clients  []*client.Client // that connect has made
 }
 
 func (a *app) root() *cobra.Command {

@@ -51,17 +51,23 @@ func (a *app) serverURL() (server string, told bool) {
 	return defaultServer, false
 }
 
-// connect makes a client of the server. It sends nothing.
+// connect makes a client of the server. It sends nothing; Main closes it.
 func (a *app) connect() (*client.Client, error) {
 	server, _ := a.serverURL()
 	token, err := a.token()
 	if err != nil {
 		return nil, err
 	}
-	if token == "" {
-		return client.New(server)
+	var opts []client.Option
+	if token != "" {
+		opts = append(opts, client.WithToken(token))
 	}
-	return client.New(server, client.WithToken(token))
+	c, err := client.New(server, opts...)
+	if err != nil {
+		return nil, err
+	}
+	a.clients = append(a.clients, c)
+	return c, nil
 }
 
 // token reads the token file, if there is one; empty without.

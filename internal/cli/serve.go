@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"time"
@@ -88,7 +89,8 @@ func (a *app) serveUntil(ctx context.Context, ln net.Listener, g *ground, f *ser
 	go func() {
 		served <- httpapi.Serve(apiCtx, ln, httpapi.Config{
 			Faults: g.engine, Runs: g.engine, Events: g.engine, Render: render,
-			Token: token, Hosts: f.hosts, Version: version(),
+			Token: token, Hosts: f.hosts, Version: version(), Ended: g.engine.Ended,
+			Log: slog.New(slog.NewTextHandler(a.env.Stderr, nil)),
 		})
 	}()
 	select {

@@ -104,7 +104,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e.recovered, e.debts = swept.Reverted, swept.Stuck
 	for _, what := range swept.Reverted {
-		e.audit.write("recovered", "", "engine", what, nil)
+		e.audit.write("recovered", "", "start", what, nil)
 		e.events.publish(experiment.Event{Type: "recovered", Message: what})
 	}
 	return e, nil
@@ -118,6 +118,13 @@ func (e *Engine) Debts() []string { return slices.Clone(e.debts) }
 
 // Topology is the one that is served.
 func (e *Engine) Topology() *experiment.Topology { return e.cfg.Topology }
+
+// Ended lists the injections that are over and still remembered, oldest first.
+func (e *Engine) Ended() []experiment.Injection {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.ended)
+}
 
 // Subscribe streams events after a sequence number until ctx or the engine
 // ends; then the channel is closed. A reader that is too slow loses events,

@@ -354,7 +354,7 @@ func (r *run) finish(ended error) {
 	switch {
 	case ended == nil:
 	case errors.As(ended, &a):
-		r.record.Aborted = "Aborted: " + a.why
+		r.record.Aborted = a.why
 	case errors.As(ended, &refusal) && refusal.Code == experiment.CannotUndo:
 		r.record.Stuck = append(r.record.Stuck, oneLine(ended))
 	default:

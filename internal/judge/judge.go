@@ -21,7 +21,7 @@ func Verdict(r *experiment.Run) experiment.Verdict {
 		stuck = append(stuck, "Could not roll back: "+s)
 	}
 	if r.Aborted != "" {
-		aborted = append(aborted, r.Aborted)
+		aborted = append(aborted, "Aborted: "+r.Aborted)
 	}
 	steadyHeld := steady(r, &vacuous)
 	if steadyHeld && r.Aborted == "" {
@@ -110,25 +110,17 @@ func steady(r *experiment.Run, vacuous *[]string) bool {
 	return held
 }
 
-// receipts finds faults of the run that hurt nothing.
+// receipts finds faults of the run that hurt nothing, over all their places.
 func receipts(r *experiment.Run, vacuous *[]string) {
 	for _, in := range r.Injections {
-		sum := map[string]fault.Receipt{}
-		kind := map[string]string{}
-		var names []string
+		seen := map[string]bool{}
 		for _, a := range in.Armed {
 			n := a.Fault.Title()
-			if _, ok := sum[n]; !ok {
-				names = append(names, n)
+			if s := in.ReceiptOf(n); s.Injected == 0 && !seen[n] {
+				*vacuous = append(*vacuous, fmt.Sprintf("fault %s (%s on %s) hurt nothing: %d %s matched, 0 were injected; without a receipt nothing is proven",
+					n, a.Fault.Kind, a.Fault.Target, s.Matched, plural(s.Unit, s.Matched)))
 			}
-			sum[n] = sum[n].Add(a.Receipt)
-			kind[n] = a.Fault.Kind + " on " + a.Fault.Target.String()
-		}
-		for _, n := range names {
-			if s := sum[n]; s.Injected == 0 {
-				*vacuous = append(*vacuous, fmt.Sprintf("fault %s (%s) hurt nothing: %d %s matched, 0 were injected; without a receipt nothing is proven",
-					n, kind[n], s.Matched, plural(s.Unit, s.Matched)))
-			}
+			seen[n] = true
 		}
 	}
 }

@@ -29,7 +29,7 @@ func good() *experiment.Run {
 
 func TestVerdictPrecedence(t *testing.T) {
 	stuck := func(r *experiment.Run) { r.Stuck = []string{"pid 812 is still stopped"} }
-	abort := func(r *experiment.Run) { r.Aborted = "aborted: success of checkout was 12% over 5s" }
+	abort := func(r *experiment.Run) { r.Aborted = "success of checkout was 12% over 5s" }
 	unsteady := func(r *experiment.Run) {
 		r.Gates[0].Result, r.Gates[0].Why = experiment.Fail, "gate availability: 12%"
 	}
@@ -78,7 +78,7 @@ func TestVerdictPrecedence(t *testing.T) {
 // An aborted run is not blamed for faults that had no time to hurt.
 func TestAbortedRunNeedsNoReceipt(t *testing.T) {
 	r := good()
-	r.Aborted = "aborted: halt"
+	r.Aborted = "halt"
 	r.Injections[0].Armed[0].Receipt = fault.Receipt{}
 	if v := Verdict(r); len(v.Reasons) != 1 {
 		t.Fatalf("reasons: %q", v.Reasons)

@@ -32,12 +32,12 @@ type conn struct {
 	first  atomic.Int64 // unix nanoseconds of the callee's first byte
 
 	over    chan struct{} // closed when the connection is to end at once
-	cancel  context.CancelFunc
 	version atomic.Uint64 // of hits; changes under mu
 
 	mu      sync.Mutex
 	callee  *net.TCPConn
-	seen    map[*armed]bool // effects it was drawn for, hit or not
+	cancel  context.CancelFunc // ends a dial; nil before
+	seen    map[*armed]bool    // effects it was drawn for, hit or not
 	hits    []*hit
 	how     Ending   // how it was ended; GoesOn if both ways ended by themselves
 	endBy   string   // who ended it
@@ -57,7 +57,6 @@ func newConn(e *Edge, id uint64, caller *net.TCPConn) *conn {
 
 // serve carries the connection from its acceptance to its end.
 func (c *conn) serve(ctx context.Context) {
-	ctx, c.cancel = context.WithCancel(ctx)
 	defer c.finish()
 	for _, a := range c.edge.armed() {
 		c.consider(a)
@@ -104,6 +103,15 @@ func (c *conn) connect(ctx context.Context) bool {
 }
 
 func (c *conn) dial(ctx context.Context) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.mu.Lock()
+	c.cancel = cancel
+	over := c.isOver()
+	c.mu.Unlock()
+	if over {
+		return false
+	}
 	callee, err := c.edge.dial(ctx)
 	if err != nil {
 		c.end("callee", Reset)

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,7 +110,9 @@ func (q *queue) push(e entry) {
 	if e.block != nil {
 		e.block.refs.Add(1)
 	}
-	q.entries = append(q.entries, e)
+	own := e // slices of one chunk share what is behind more
+	own.more = slices.Clone(e.more)
+	q.entries = append(q.entries, own)
 	q.cost += e.cost()
 	first := len(q.entries)-q.head == 1
 	q.mu.Unlock()

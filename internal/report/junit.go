@@ -200,7 +200,7 @@ func (s *junitSuite) receipts(injections []experiment.Injection) {
 					unit = "unit"
 				}
 				s.unknown("faults", name, "hit-nothing", fmt.Sprintf("The fault hit nothing: it matched %s and hurt none of them.", plural(a.Receipt.Matched, unit)))
-			case string(experiment.Lifted), string(experiment.Expired):
+			case string(experiment.Lifted), string(experiment.Expired), "nothing here":
 				s.pass("faults", name, 0)
 			default:
 				s.unknown("faults", name, "not-lifted", "The record does not say that the fault was lifted.")
@@ -227,7 +227,7 @@ func (s *junitSuite) verdict(r *experiment.Run) {
 	case toneBad:
 		s.fail(group, name, "fail", why)
 	case toneStop:
-		if r.Aborted != "" {
+		if abortedApart(r) {
 			why = "Aborted: " + r.Aborted + " " + why
 		}
 		s.unknown(group, name, "aborted", why)

@@ -62,7 +62,7 @@ func markdownHead(b *strings.Builder, r *experiment.Run) {
 	if r.Hypothesis != "" {
 		fmt.Fprintf(b, "> %s\n\n", md(r.Hypothesis))
 	}
-	if r.Aborted != "" {
+	if abortedApart(r) {
 		fmt.Fprintf(b, "**Aborted:** %s\n\n", md(r.Aborted))
 	}
 	markdownList(b, reasons(r))

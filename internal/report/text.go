@@ -113,7 +113,7 @@ func (p *printer) stuck(stuck []string) {
 func (p *printer) verdict(r *experiment.Run) {
 	word, t := verdictWord(r.Verdict)
 	p.line(p.style.tone(t, word) + "  " + paint(p.style.Bold, clean(r.Experiment)))
-	if r.Aborted != "" {
+	if abortedApart(r) {
 		p.field(2, 9, "aborted", r.Aborted, toneStop)
 	}
 	p.bullets(2, "-", reasons(r), toneNone)

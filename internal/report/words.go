@@ -271,12 +271,20 @@ func repeatCommand(r *experiment.Run) string {
 	return fmt.Sprintf("chaosctl run FILE --set spec.seed=%d", r.Seed)
 }
 
+// abortedApart tells whether why a run was aborted is to be said beside its
+// reasons, which say it as a rule.
+func abortedApart(r *experiment.Run) bool {
+	return r.Aborted != "" && !strings.Contains(strings.Join(reasons(r), "\n"), r.Aborted)
+}
+
 // receiptState is what is known of one fault that was put in force. A fault
 // that hit nothing proves nothing.
 func receiptState(i experiment.Injection, a experiment.Armed) (string, tone) {
 	switch {
 	case i.State == experiment.Stuck:
 		return "stuck", toneBad
+	case a.Receipt.Injected == 0 && i.ReceiptOf(a.Fault.Title()).Injected > 0:
+		return "nothing here", toneNone // it hit elsewhere
 	case a.Receipt.Injected == 0:
 		return "hit nothing", toneWarn
 	case i.State == experiment.InForce:
