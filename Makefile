@@ -1,6 +1,6 @@
 .PHONY: build demo check test bench gen soak
 
-build: ; go build -trimpath -o bin/chaosctl ./cmd/chaosctl
+build: ; go build -trimpath -buildvcs=auto -o bin/chaosctl ./cmd/chaosctl
 
 demo: build ; ./bin/chaosctl demo
 
@@ -10,6 +10,6 @@ test: check ; .ci/packages && go run ./test/suite
 
 bench: ; .ci/bench
 
-gen: ; go test . -run '^TestFaultsDoc$$' -update
+gen: ; go test . -run '^TestFaultsDoc$$' -update && go generate ./...
 
 soak: ; go run ./test/suite -soak

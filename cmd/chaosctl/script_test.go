@@ -61,6 +61,9 @@ func params(t *testing.T, dir string) testscript.Params {
 			"fill":    cmdFill,
 			"until":   cmdUntil,
 			"hold":    cmdHold,
+			"storm":   cmdStorm,
+			"within":  cmdWithin,
+			"same":    cmdSame,
 		},
 	}
 	if d, ok := t.Deadline(); ok {

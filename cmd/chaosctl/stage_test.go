@@ -44,6 +44,23 @@ type backend struct {
 	*httptest.Server
 	hits  atomic.Int64
 	delay atomic.Int64 // nanoseconds
+
+	heals time.Duration
+	mu    sync.Mutex
+	last  time.Time // request
+	well  time.Time // from then on
+}
+
+// sick notes a request and tells whether it finds the backend ill.
+func (b *backend) sick() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if b.heals > 0 && !b.last.IsZero() && now.Sub(b.last) > time.Second {
+		b.well = now.Add(b.heals)
+	}
+	b.last = now
+	return now.Before(b.well)
 }
 
 func newStage(*testscript.Env) *stage {
@@ -270,10 +287,14 @@ func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
 //
 //	backend AUTH
 //	backend AUTH 50ms
+//	backend AUTH heals 3s
+//
+// The last one falls ill when nobody calls for a second, and then needs so long
+// from the next request on.
 func cmdBackend(ts *testscript.TestScript, neg bool, args []string) {
 	s := of(ts)
 	if neg || len(args) < 1 {
-		ts.Fatalf("usage: backend NAME [DELAY]")
+		ts.Fatalf("usage: backend NAME [[heals] TIME]")
 	}
 	s.mu.Lock()
 	b := s.backends[args[0]]
@@ -281,6 +302,10 @@ func cmdBackend(ts *testscript.TestScript, neg bool, args []string) {
 		b = &backend{}
 		b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			b.hits.Add(1)
+			if b.sick() {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
 			select {
 			case <-time.After(time.Duration(b.delay.Load())):
 				_, _ = io.WriteString(w, "ok\n")
@@ -291,9 +316,13 @@ func cmdBackend(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	s.mu.Unlock()
 	if len(args) > 1 {
-		d, err := time.ParseDuration(args[1])
+		d, err := time.ParseDuration(args[len(args)-1])
 		ts.Check(err)
-		b.delay.Store(int64(d))
+		if len(args) == 3 {
+			b.heals = d
+		} else {
+			b.delay.Store(int64(d))
+		}
 	}
 	ts.Setenv(args[0], b.Listener.Addr().String())
 }
@@ -495,4 +524,60 @@ func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
 	c, err := net.Dial("tcp", args[0])
 	ts.Check(err)
 	ts.Defer(func() { _ = c.Close() })
+}
+
+// cmdStorm sends requests one after the other. VAR becomes the sequence of the
+// last digits of their statuses, VAR_N how many of them were N:
+//
+//	storm FIRST 1000 http://$RELAY/ 503
+func cmdStorm(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: storm VAR COUNT URL STATUS")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var seq strings.Builder
+	count := 0
+	for range n {
+		resp, err := of(ts).client.Get(args[2])
+		ts.Check(err)
+		_, _ = io.Copy(io.Discard, resp.Body)
+		ts.Check(resp.Body.Close())
+		status := strconv.Itoa(resp.StatusCode)
+		if status == args[3] {
+			count++
+		}
+		seq.WriteString(status[2:])
+	}
+	ts.Setenv(args[0], seq.String())
+	ts.Setenv(args[0]+"_N", strconv.Itoa(count))
+}
+
+// cmdWithin checks a number or a duration: within $N 150 250.
+func cmdWithin(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: within N LEAST MOST")
+	}
+	var v [3]float64
+	for i, a := range args {
+		f, err := strconv.ParseFloat(a, 64)
+		if d, derr := time.ParseDuration(a); derr == nil {
+			f, err = d.Seconds(), nil
+		}
+		ts.Check(err)
+		v[i] = f
+	}
+	if (v[0] >= v[1] && v[0] <= v[2]) == neg {
+		ts.Fatalf("%s, from %s to %s", args[0], args[1], args[2])
+	}
+}
+
+// cmdSame compares two texts: same $A $B.
+func cmdSame(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: same A B")
+	}
+	if (args[0] == args[1]) == neg {
+		ts.Fatalf("%s\n%s", args[0], args[1])
+	}
 }

@@ -135,7 +135,11 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 			names = append(names, c.Name())
 		}
 	}
-	return badInput("see `"+cmd.CommandPath()+" --help`", "%s has no command %q%s", cmd.CommandPath(), word, strict.Suggest(word, names))
+	hint, near := "see `"+cmd.CommandPath()+" --help`", strict.Suggest(word, names)
+	if !cmd.HasParent() {
+		return badInput(hint, "there is no command %q%s", word, near)
+	}
+	return badInput(hint, "%s has no command %q%s", nameOf(cmd), word, near)
 }
 
 // json tells whether data is to be printed as JSON.

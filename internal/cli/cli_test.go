@@ -105,3 +105,20 @@ func TestStateDir(t *testing.T) {
 	a.stateDir = "/flag"
 	check("/flag")
 }
+
+// What is stuck is the loudest thing: status must not end with 0 then.
+func TestIsStuck(t *testing.T) {
+	for name, tt := range map[string]struct {
+		s    experiment.Status
+		want bool
+	}{
+		"nothing":  {experiment.Status{}, false},
+		"in force": {experiment.Status{Injections: []experiment.Injection{{State: experiment.InForce}}}, false},
+		"stuck":    {experiment.Status{Injections: []experiment.Injection{{State: experiment.InForce}, {State: experiment.Stuck}}}, true},
+		"a debt":   {experiment.Status{Debts: []string{"proc.pause on db"}}, true},
+	} {
+		if got := isStuck(tt.s); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

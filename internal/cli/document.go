@@ -44,7 +44,7 @@ func (d *documentFlags) request(a *app, cmd *cobra.Command, args []string, serve
 	case file != "" && len(args) > 0:
 		return experiment.RunRequest{}, nil, badInput("", "the experiment is given twice: as an argument and with --file")
 	case file == "" && len(args) == 0:
-		return experiment.RunRequest{}, nil, badInput("for example: "+cmd.CommandPath()+" experiment.yaml", "%s needs an experiment", cmd.CommandPath())
+		return experiment.RunRequest{}, nil, badInput("for example: "+cmd.CommandPath()+" experiment.yaml", "%s needs an experiment", nameOf(cmd))
 	case file == "":
 		file = args[0]
 	}

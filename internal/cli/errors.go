@@ -116,7 +116,7 @@ func flagError(cmd *cobra.Command, err error) error {
 			near = ""
 		}
 		near = strings.Replace(near, "`", "`--", 1)
-		return badInput(hint, "%s has no flag --%s%s", cmd.CommandPath(), unknown.GetSpecifiedName(), near)
+		return badInput(hint, "%s has no flag --%s%s", nameOf(cmd), unknown.GetSpecifiedName(), near)
 	}
 	var value *pflag.InvalidValueError
 	if errors.As(err, &value) {
@@ -125,17 +125,23 @@ func flagError(cmd *cobra.Command, err error) error {
 	return badInput(hint, "%s", err)
 }
 
+// nameOf is what a command is called behind `chaosctl`.
+func nameOf(cmd *cobra.Command) string {
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
+}
+
 // arguments says how many arguments a command takes, in words.
 func arguments(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		hint := "see `" + cmd.CommandPath() + " --help`"
+		hint, short := "see `"+cmd.CommandPath()+" --help`", nameOf(cmd)
+		brief, _, _ := strings.Cut(what, ";")
 		switch {
 		case len(args) < least:
-			return badInput(hint, "%s needs %s", cmd.CommandPath(), what)
+			return badInput(hint, "%s needs %s", short, what)
 		case most >= 0 && len(args) > most && most == 0:
-			return badInput(hint, "%s takes no arguments, but %q was given", cmd.CommandPath(), args[0])
+			return badInput(hint, "%s takes no arguments, but %q was given", short, args[0])
 		case most >= 0 && len(args) > most:
-			return badInput(hint, "%s takes %s only, but %q was given as well", cmd.CommandPath(), what, args[most])
+			return badInput(hint, "%s takes %s only, but %q was given as well", short, brief, args[most])
 		}
 		return nil
 	}

@@ -24,7 +24,7 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if watch && !a.json() {
+			if watch {
 				return a.watch(ctx, c.Status)
 			}
 			s, err := c.Status(ctx)
@@ -66,7 +66,7 @@ func isStuck(s experiment.Status) bool {
 }
 
 // watch shows the status once a second until ctx ends: in place on a terminal,
-// one after the other elsewhere.
+// one after the other elsewhere, as lines of JSON if that was asked for.
 func (a *app) watch(ctx context.Context, status func(context.Context) (experiment.Status, error)) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -79,14 +79,7 @@ func (a *app) watch(ctx context.Context, status func(context.Context) (experimen
 		if err != nil {
 			return a.remoteError(err)
 		}
-		var b bytes.Buffer
-		if onTerminal {
-			b.WriteString("\x1b[H\x1b[2J")
-		}
-		if err := report.StatusText(&b, &s, a.style(a.env.Stdout)); err != nil {
-			return err
-		}
-		if _, err := a.env.Stdout.Write(b.Bytes()); err != nil {
+		if err := a.watched(s, onTerminal); err != nil {
 			return err
 		}
 		select {
@@ -95,4 +88,19 @@ func (a *app) watch(ctx context.Context, status func(context.Context) (experimen
 		case <-tick.C:
 		}
 	}
+}
+
+func (a *app) watched(s experiment.Status, onTerminal bool) error {
+	if a.json() {
+		return a.printLine(s)
+	}
+	var b bytes.Buffer
+	if onTerminal {
+		b.WriteString("\x1b[H\x1b[2J")
+	}
+	if err := report.StatusText(&b, &s, a.style(a.env.Stdout)); err != nil {
+		return err
+	}
+	_, err := a.env.Stdout.Write(b.Bytes())
+	return err
 }

@@ -167,6 +167,23 @@ func (h *hit) act() {
 	}
 }
 
+// once is act for what cannot be taken back: it tells whether the effect was
+// still in force, and marks the unit as damaged if it is.
+func (h *hit) once(damages bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lifted {
+		return false
+	}
+	if h.acted.CompareAndSwap(false, true) {
+		h.receipt.Injected++
+	}
+	if damages {
+		h.damaged.Store(true)
+	}
+	return true
+}
+
 // end gives the place under MaxActive back.
 func (h *hit) end() {
 	h.mu.Lock()

@@ -237,18 +237,14 @@ func (x *exchange) before() (*http.Response, error) {
 			if err := x.rest(h, after); err != nil {
 				return nil, err
 			}
-			if how == Close {
-				x.readOut()
-			}
-			if x.conn.strike(h.armed, how, h) {
+			if x.end(h, how) {
 				return nil, errCut
 			}
 		}
-		if h.swallows() {
-			return nil, x.swallow(h)
+		if h.swallows() && h.once(true) {
+			return nil, x.swallow()
 		}
-		if a, ok := h.Effect.(Answerer); ok && answer == nil {
-			h.act()
+		if a, ok := h.Effect.(Answerer); ok && answer == nil && h.once(false) {
 			answer = a.Answer().response(x.r)
 		}
 	}
@@ -258,22 +254,23 @@ func (x *exchange) before() (*http.Response, error) {
 	return answer, nil
 }
 
-// readOut reads what there is of a body, so that closing is seen as closing.
-func (x *exchange) readOut() {
+// end ends the caller's connection on an effect's word, unless that was lifted.
+func (x *exchange) end(h *hit, how Ending) bool {
+	if how == Reset {
+		return x.conn.strike(h.armed, how, h)
+	}
+	if !h.once(false) {
+		return false
+	}
+	// With a body unread, closing would be seen as a reset.
 	x.conn.SetReadDeadline(time.Now().Add(lingerTime))
 	io.CopyN(io.Discard, x.r.Body, 1<<20)
+	x.conn.end("relay", how)
+	return true
 }
 
-// swallow takes the request and never answers.
-func (x *exchange) swallow(h *hit) error {
-	h.act()
-	h.damaged.Store(true)
-	select {
-	case <-h.gone: // lifted before anything was lost, but after the draw
-		x.conn.end("relay", Close)
-		return errCut
-	default:
-	}
+// swallow takes the request and never answers; the lift ends its connection.
+func (x *exchange) swallow() error {
 	n, _ := io.Copy(io.Discard, x.r.Body)
 	x.in.Add(uint64(n))
 	<-x.ctx.Done()

@@ -186,9 +186,9 @@ func (f *flow) swallow(p plan) error {
 		if err != nil || b == nil {
 			return err
 		}
-		if n > 0 {
-			p.swallow.act()
-			p.swallow.damaged.Store(true)
+		if !p.swallow.damaged.Load() && !p.swallow.once(true) {
+			f.carry, f.carryN = b, n // lifted in time: nothing is lost
+			return nil
 		}
 		b.release()
 	}
@@ -199,6 +199,11 @@ func (f *flow) delay(p plan) error {
 	f.startQueue()
 	most := bound(p.stages)
 	for {
+		select {
+		case <-f.written: // a stage has ended the stream
+			return errDelivered
+		default:
+		}
 		room := f.q.room(most)
 		if room == 0 {
 			if f.await(f.q.space); f.conn.version.Load() != p.version || f.conn.isOver() {

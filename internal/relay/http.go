@@ -43,6 +43,10 @@ func newHTTPEdge(e *Edge) *httpEdge {
 	}
 	h.pool = &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			// The pool lets a dial outlive its request; the edge does not.
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer context.AfterFunc(e.ctx, cancel)()
 			c, err := e.dial(ctx)
 			if err != nil {
 				return nil, err

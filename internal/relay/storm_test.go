@@ -385,3 +385,52 @@ func TestMemoryIsBounded(t *testing.T) {
 	arm(t, e, "kill", killer{how: relay.Reset})
 	until(t, "the connections to end", func() bool { return w.set.Status()[0].Open == 0 })
 }
+
+// A connection that has lost bytes never goes on: what arrives has no gap,
+// whenever the black hole came and went.
+func TestBlackholeLeavesNoGap(t *testing.T) {
+	var mu sync.Mutex
+	var gaps []error
+	w := newWorld(t)
+	e := w.open("a", "b", experiment.TCP, server(t, func(c *net.TCPConn) {
+		if _, err := newStream(1).check(c); errors.Is(err, errWrongByte) {
+			mu.Lock()
+			gaps = append(gaps, err)
+			mu.Unlock()
+		}
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				c, err := net.Dial("tcp", e.Spec().Listen)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				c.SetDeadline(time.Now().Add(patience))
+				send(ctx, c.(*net.TCPConn), 1)
+				c.Close()
+			}
+		})
+	}
+	lost := uint64(0)
+	for i := 0; ctx.Err() == nil; i++ {
+		id := fmt.Sprint(i)
+		if err := e.Arm(relay.Armed{ID: id, Effect: hole{}, Share: 0.5, Seed: uint64(i)}); err != nil {
+			t.Fatal(err)
+		}
+		runtime.Gosched()
+		lift(t, e, id)
+		lost += receipt(t, e, id).Injected
+	}
+	all.Wait()
+	if lost == 0 {
+		t.Error("nothing was swallowed; this proves nothing")
+	}
+	for _, err := range gaps {
+		t.Error(err)
+	}
+}

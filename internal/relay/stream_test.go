@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -40,6 +41,8 @@ func (s *stream) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
+var errWrongByte = errors.New("it is not the one that was sent")
+
 // check reads to the end and compares; it returns how many bytes there were.
 func (s *stream) check(r io.Reader) (int64, error) {
 	got, want := make([]byte, 64<<10), make([]byte, 64<<10)
@@ -49,7 +52,7 @@ func (s *stream) check(r io.Reader) (int64, error) {
 		s.Read(want[:n])
 		for i := range n {
 			if got[i] != want[i] {
-				return total, fmt.Errorf("byte %d is wrong", total+int64(i))
+				return total, fmt.Errorf("byte %d: %w", total+int64(i), errWrongByte)
 			}
 		}
 		total += int64(n)

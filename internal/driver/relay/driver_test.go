@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -264,3 +265,13 @@ func TestProtectIsHonouredOrRefused(t *testing.T) {
 }
 
 func isRefusedText(err error) bool { return strings.Contains(err.Error(), "refused") }
+
+// Whatever the catalogue promises for relays is served here.
+func TestServesTheCatalogue(t *testing.T) {
+	_, kinds := driverrelay.New(nil).Serves()
+	for _, k := range fault.Kinds() {
+		if slices.Contains(k.Grounds, "relay") != slices.Contains(kinds, k) {
+			t.Errorf("%s: grounds %v, served here %v", k.Name, k.Grounds, slices.Contains(kinds, k))
+		}
+	}
+}
