@@ -56,7 +56,7 @@ func (b *backend) sick() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if b.heals > 0 && !b.last.IsZero() && now.Sub(b.last) > time.Second {
+	if b.heals > 0 && !b.last.IsZero() && now.Sub(b.last) > 2*time.Second {
 		b.well = now.Add(b.heals)
 	}
 	b.last = now
@@ -289,7 +289,7 @@ func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
 //	backend AUTH 50ms
 //	backend AUTH heals 3s
 //
-// The last one falls ill when nobody calls for a second, and then needs so long
+// The last one falls ill when nobody calls for 2 s, and then needs so long
 // from the next request on.
 func cmdBackend(ts *testscript.TestScript, neg bool, args []string) {
 	s := of(ts)
@@ -319,7 +319,9 @@ func cmdBackend(ts *testscript.TestScript, neg bool, args []string) {
 		d, err := time.ParseDuration(args[len(args)-1])
 		ts.Check(err)
 		if len(args) == 3 {
-			b.heals = d
+			b.mu.Lock()
+			b.heals, b.last = d, time.Time{}
+			b.mu.Unlock()
 		} else {
 			b.delay.Store(int64(d))
 		}

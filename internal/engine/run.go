@@ -205,7 +205,7 @@ func (r *run) steady() (held bool, err error) {
 	if err := r.wait(r.spec.Steady.For.Std(), false, nil); err != nil {
 		return false, err
 	}
-	r.enter(experiment.StageInject, "", 0) // what starts from here on belongs to no gate
+	r.rec.Close(time.Now()) // what starts from here on belongs to no gate
 	if err := r.rec.Settled(r.ctx, w); err != nil {
 		return false, context.Cause(r.ctx)
 	}
