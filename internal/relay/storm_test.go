@@ -193,6 +193,8 @@ func TestStormLeavesNothingBehind(t *testing.T) {
 		for side := range 8 {
 			all.Go(func() {
 				r := rand.New(rand.NewPCG(uint64(side), 4))
+				pause := time.NewTimer(0)
+				defer pause.Stop()
 				for i := 0; ctx.Err() == nil; i++ {
 					e := []*relay.Edge{tcp, web.edge}[i%2]
 					effects := []relay.Effect{
@@ -206,9 +208,10 @@ func TestStormLeavesNothingBehind(t *testing.T) {
 					start = time.Now()
 					w.set.Status()
 					status := time.Since(start)
+					pause.Reset(time.Duration(r.IntN(20)) * time.Millisecond)
 					select {
 					case <-ctx.Done():
-					case <-time.After(time.Duration(r.IntN(20)) * time.Millisecond):
+					case <-pause.C:
 					}
 					start = time.Now()
 					var lifted error
