@@ -58,7 +58,7 @@ func Load(in Input) (*Loaded, error) {
 	for _, set := range in.Set {
 		path, value, ok := strings.Cut(set, "=")
 		if !ok {
-			l.problems = append(l.problems, Problem{File: "--set " + short(set), Message: "must be path=value, for example spec.seed=7"})
+			l.problems = append(l.problems, Problem{File: "--set " + strict.Clip(set), Message: "must be path=value, for example spec.seed=7"})
 			continue
 		}
 		var ps Problems
@@ -209,7 +209,7 @@ func (l *loading) referred(n *strict.Node, ref string) *Topology {
 		names = append(names, l.in.Server.Metadata.Name)
 	}
 	if l.in.Read == nil {
-		n.Errorf("there is no topology %q here, and no file that a document names is opened%s", short(ref), strict.Suggest(ref, names))
+		n.Errorf("there is no topology %q here, and no file that a document names is opened%s", strict.Clip(ref), strict.Suggest(ref, names))
 		return nil
 	}
 	path := ref

@@ -86,11 +86,11 @@ func checkAddress(s string, least int) error {
 	case s == "":
 		return errors.New("is missing; it must be host:port, for example 127.0.0.1:8080")
 	case strings.Contains(s, "://"):
-		return fmt.Errorf("must be host:port without a scheme or path, for example 127.0.0.1:8080, not %q", short(s))
+		return fmt.Errorf("must be host:port without a scheme or path, for example 127.0.0.1:8080, not %q", strict.Clip(s))
 	case err != nil:
-		return fmt.Errorf("must be host:port, for example 127.0.0.1:8080, not %q", short(s))
+		return fmt.Errorf("must be host:port, for example 127.0.0.1:8080, not %q", strict.Clip(s))
 	case e != nil || int(n) < least || port[0] == '+':
-		return fmt.Errorf("the port must be a number from %d to 65535, not %q", least, short(port))
+		return fmt.Errorf("the port must be a number from %d to 65535, not %q", least, strict.Clip(port))
 	case host == "":
 		return fmt.Errorf("lacks a host: write 127.0.0.1:%s for this machine alone", port)
 	}
@@ -98,7 +98,7 @@ func checkAddress(s string, least int) error {
 		return nil
 	}
 	if len(host) > 253 || strings.Trim(strings.ToLower(host), "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" {
-		return fmt.Errorf("must start with a host name or an IP address, not %q", short(host))
+		return fmt.Errorf("must start with a host name or an IP address, not %q", strict.Clip(host))
 	}
 	return nil
 }
@@ -170,7 +170,7 @@ func checkURL(s string) error {
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("must be a URL such as http://127.0.0.1:8080/healthz, not %q", short(s))
+		return fmt.Errorf("must be a URL such as http://127.0.0.1:8080/healthz, not %q", strict.Clip(s))
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func checkURL(s string) error {
 // checkMethod refuses what is no HTTP method; empty stands for the default.
 func checkMethod(s string) error {
 	if strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" || len(s) > 32 {
-		return fmt.Errorf("must be a method in capitals such as GET, not %q", short(s))
+		return fmt.Errorf("must be a method in capitals such as GET, not %q", strict.Clip(s))
 	}
 	return nil
 }
@@ -192,7 +192,7 @@ func among[T ~string](what string, word T, words ...T) error {
 	for i, w := range words {
 		list[i] = string(w)
 	}
-	return fmt.Errorf("there is no %s %q%s", what, short(string(word)), strict.Suggest(string(word), list))
+	return fmt.Errorf("there is no %s %q%s", what, strict.Clip(string(word)), strict.Suggest(string(word), list))
 }
 
 // at says what err says of a field; nil if it says nothing.
@@ -201,18 +201,4 @@ func at(path string, err error) error {
 		return nil
 	}
 	return strict.Fieldf(path, "%s", err)
-}
-
-// short cuts a text to 60 characters.
-func short(s string) string {
-	n, cut := 0, 0
-	for i := range s {
-		switch n++; n {
-		case 58:
-			cut = i
-		case 61:
-			return s[:cut] + "..."
-		}
-	}
-	return s
 }

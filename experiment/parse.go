@@ -77,7 +77,7 @@ func checkFrame(n *strict.Node, want, version, kind string) error {
 	case "":
 		errs = append(errs, strict.Fieldf("apiVersion", "is missing; write `apiVersion: %s`", APIVersion))
 	default:
-		errs = append(errs, strict.Fieldf("apiVersion", "must be %s, not %q", APIVersion, short(version)))
+		errs = append(errs, strict.Fieldf("apiVersion", "must be %s, not %q", APIVersion, strict.Clip(version)))
 	}
 	switch kind {
 	case want:
@@ -86,7 +86,7 @@ func checkFrame(n *strict.Node, want, version, kind string) error {
 	case KindTopology, KindExperiment, KindRun:
 		errs = append(errs, strict.Fieldf("kind", "this is a %s; a %s is expected here", kind, want))
 	default:
-		errs = append(errs, strict.Fieldf("kind", "there is no kind %q%s", short(kind), strict.Suggest(kind, []string{KindTopology, KindExperiment})))
+		errs = append(errs, strict.Fieldf("kind", "there is no kind %q%s", strict.Clip(kind), strict.Suggest(kind, []string{KindTopology, KindExperiment})))
 	}
 	if n.Get("metadata") == nil {
 		errs = append(errs, strict.Fieldf("metadata", "is missing; write `metadata: {name: a-name}`"))

@@ -140,7 +140,7 @@ func (g ground) checkNames(f *fault.Fault) error {
 		if users {
 			names = append(names, Users)
 		}
-		errs = append(errs, strict.Fieldf(path, "there is no service %q%s", short(name), strict.Suggest(name, names)))
+		errs = append(errs, strict.Fieldf(path, "there is no service %q%s", strict.Clip(name), strict.Suggest(name, names)))
 	}
 	service("target.service", f.Target.Service, false)
 	for i, n := range f.Target.From {
@@ -156,7 +156,7 @@ func (g ground) checkNames(f *fault.Fault) error {
 	}
 	if from, to, ok := fault.SplitEdge(f.Target.Edge); ok {
 		if !slices.ContainsFunc(g.edges, func(e Edge) bool { return e.From == from && e.To == to }) {
-			errs = append(errs, strict.Fieldf("target.edge", "there is no edge %q%s", short(fault.EdgeName(from, to)), strict.Suggest(fault.EdgeName(from, to), g.names())))
+			errs = append(errs, strict.Fieldf("target.edge", "there is no edge %q%s", strict.Clip(fault.EdgeName(from, to)), strict.Suggest(fault.EdgeName(from, to), g.names())))
 		}
 	}
 	return errors.Join(errs...)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chaosctl/chaosctl/fault"
+	"github.com/chaosctl/chaosctl/internal/strict"
 )
 
 // Op compares a figure with a bound.
@@ -58,7 +59,7 @@ func (r *ShareRule) UnmarshalText(b []byte) error {
 		v /= 100
 	}
 	if !ok || err != nil || !(v >= 0 && v <= 1) || op == "==" || op == "!=" {
-		return fmt.Errorf("must be a rule on a share such as \">= 99.5%%\" or \"< 50%%\", not %q", short(string(b)))
+		return fmt.Errorf("must be a rule on a share such as \">= 99.5%%\" or \"< 50%%\", not %q", strict.Clip(string(b)))
 	}
 	*r = ShareRule{op, v}
 	return nil
@@ -86,7 +87,7 @@ func (r *TimeRule) UnmarshalText(b []byte) error {
 	var d fault.Duration
 	err := d.UnmarshalText([]byte(rest))
 	if !ok || op == "==" || op == "!=" {
-		return fmt.Errorf("must be a rule on a duration such as \"<= 300ms\", not %q", short(string(b)))
+		return fmt.Errorf("must be a rule on a duration such as \"<= 300ms\", not %q", strict.Clip(string(b)))
 	}
 	if err != nil {
 		return err
@@ -114,7 +115,7 @@ func (r *NumberRule) UnmarshalText(b []byte) error {
 	op, rest, ok := splitRule(string(b))
 	v, err := strconv.ParseFloat(rest, 64)
 	if !ok || err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-		return fmt.Errorf("must be a rule on a number such as \"< 0.01\", not %q", short(string(b)))
+		return fmt.Errorf("must be a rule on a number such as \"< 0.01\", not %q", strict.Clip(string(b)))
 	}
 	*r = NumberRule{op, v}
 	return nil
@@ -148,7 +149,7 @@ func (r *PerTime) UnmarshalText(b []byte) error {
 	v, err := strconv.ParseFloat(num, 64)
 	per := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[unit]
 	if !ok || err != nil || per == 0 || !(v > 0) || v/per.Seconds() > MaxRate || v/per.Seconds() < minRate {
-		return fmt.Errorf("must be a rate such as 50/s, 600/m or 1000/h, up to %d/s, not %q", MaxRate, short(string(b)))
+		return fmt.Errorf("must be a rate such as 50/s, 600/m or 1000/h, up to %d/s, not %q", MaxRate, strict.Clip(string(b)))
 	}
 	*r = PerTime{v, per}
 	return nil

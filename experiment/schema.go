@@ -19,7 +19,7 @@ func Schema(kind string) ([]byte, error) {
 	roots := map[string]any{"topology": Topology{}, "experiment": Experiment{}}
 	root, ok := roots[strings.ToLower(kind)]
 	if !ok {
-		return nil, &Error{Code: BadInput, Message: fmt.Sprintf("there is no schema %q%s", short(kind), strict.Suggest(kind, []string{"topology", "experiment"}))}
+		return nil, &Error{Code: BadInput, Message: fmt.Sprintf("there is no schema %q%s", strict.Clip(kind), strict.Suggest(kind, []string{"topology", "experiment"}))}
 	}
 	t := reflect.TypeOf(root)
 	s := reflector().ReflectFromType(t)

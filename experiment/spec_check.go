@@ -46,7 +46,7 @@ func (s *Spec) check(line func(path string) int) error {
 			}
 			path := fmt.Sprintf("%s[%d].name", list, i)
 			if j, twice := seen[name(i)]; twice {
-				errs = append(errs, strict.Fieldf(path, "%q stands twice%s", short(name(i)), first(line, fmt.Sprintf("%s[%d].name", list, j))))
+				errs = append(errs, strict.Fieldf(path, "%q stands twice%s", strict.Clip(name(i)), first(line, fmt.Sprintf("%s[%d].name", list, j))))
 				continue
 			}
 			seen[name(i)] = i
@@ -89,7 +89,7 @@ func (s *Spec) checkFaultNames(line func(string) int) []error {
 				continue
 			}
 			if other, twice := seen[f.Name]; twice {
-				errs = append(errs, strict.Fieldf(path, "%q stands twice%s", short(f.Name), first(line, other)))
+				errs = append(errs, strict.Fieldf(path, "%q stands twice%s", strict.Clip(f.Name), first(line, other)))
 				continue
 			}
 			seen[f.Name] = path
@@ -112,9 +112,9 @@ func (s *Spec) checkFlow(of string) error {
 		}
 	}
 	if len(s.Traffic) == 0 {
-		return fmt.Errorf("there is no flow %q, as there is no `traffic`", short(of))
+		return fmt.Errorf("there is no flow %q, as there is no `traffic`", strict.Clip(of))
 	}
-	return fmt.Errorf("there is no flow %q%s", short(of), strict.Suggest(of, names))
+	return fmt.Errorf("there is no flow %q%s", strict.Clip(of), strict.Suggest(of, names))
 }
 
 // checkAgainst returns what of the spec does not fit a topology, as FieldErrors
@@ -130,7 +130,7 @@ func (s *Spec) checkAgainst(top *TopologySpec, ok func(path string) bool) error 
 		switch {
 		case f.Service == "":
 		case !found:
-			errs = append(errs, strict.Fieldf(path, "there is no service %q%s", short(f.Service), strict.Suggest(f.Service, top.names())))
+			errs = append(errs, strict.Fieldf(path, "there is no service %q%s", strict.Clip(f.Service), strict.Suggest(f.Service, top.names())))
 		case top.EdgeProtocol(Edge{From: Users, To: f.Service}) != HTTP:
 			errs = append(errs, strict.Fieldf(path, "`%s` is tcp; traffic needs a service with `protocol: http`", f.Service))
 		case len(svc.addresses()) == 0:
@@ -207,7 +207,7 @@ func (r *Request) Validate() error {
 	case r.Path == "":
 		errs = append(errs, strict.Fieldf("path", "is missing; for example /checkout"))
 	case !strings.HasPrefix(r.Path, "/") || strings.ContainsAny(r.Path, " \t\r\n"):
-		errs = append(errs, strict.Fieldf("path", "must start with / and hold no spaces, not %q", short(r.Path)))
+		errs = append(errs, strict.Fieldf("path", "must start with / and hold no spaces, not %q", strict.Clip(r.Path)))
 	}
 	return errors.Join(append(errs, checkHeaders(r.Headers))...)
 }
@@ -247,7 +247,7 @@ func (g *Gate) Validate() error {
 		path := fmt.Sprintf("during[%d]", i)
 		errs = append(errs, at(path, among("stage for a gate", s, StageSteady, StageHurt, StageRecovery)))
 		if slices.Contains(g.During[:min(i, 3)], s) {
-			errs = append(errs, strict.Fieldf(path, "`%s` stands twice", short(string(s))))
+			errs = append(errs, strict.Fieldf(path, "`%s` stands twice", strict.Clip(string(s))))
 		}
 	}
 	return errors.Join(errs...)

@@ -36,7 +36,7 @@ func (s *TopologySpec) Validate() error {
 func (s *TopologySpec) check(line func(path string) int) error {
 	var errs []error
 	if strings.Trim(s.Environment, "abcdefghijklmnopqrstuvwxyz-") != "" || len(s.Environment) > maxName {
-		errs = append(errs, strict.Fieldf("environment", "must be a word in lower case letters, for example staging, not %q", short(s.Environment)))
+		errs = append(errs, strict.Fieldf("environment", "must be a word in lower case letters, for example staging, not %q", strict.Clip(s.Environment)))
 	}
 	if slices.Contains([]string{"prod", "prd", "live"}, s.Environment) {
 		errs = append(errs, strict.Fieldf("environment", "write `%s`, so that it is guarded as such", Production))
@@ -97,7 +97,7 @@ func (c *edgeCheck) check(i int) []error {
 	var errs []error
 	ends := len(s.Services) > 0
 	if _, ok := s.Services[e.From]; !ok && ends && e.From != Users && e.From != "" {
-		errs = append(errs, strict.Fieldf(path+".from", "there is no service %q%s", short(e.From), strict.Suggest(e.From, append(s.names(), Users))))
+		errs = append(errs, strict.Fieldf(path+".from", "there is no service %q%s", strict.Clip(e.From), strict.Suggest(e.From, append(s.names(), Users))))
 	}
 	callee, ok := s.Services[e.To]
 	switch {
@@ -105,7 +105,7 @@ func (c *edgeCheck) check(i int) []error {
 	case e.To == Users:
 		errs = append(errs, strict.Fieldf(path+".to", "nobody calls `users`: they only call; put them in `from`"))
 	case !ok:
-		errs = append(errs, strict.Fieldf(path+".to", "there is no service %q%s", short(e.To), strict.Suggest(e.To, s.names())))
+		errs = append(errs, strict.Fieldf(path+".to", "there is no service %q%s", strict.Clip(e.To), strict.Suggest(e.To, s.names())))
 	case e.Listen != "" && len(callee.addresses()) == 0:
 		errs = append(errs, strict.Fieldf(path+".to", "`%s` has no address for the relay to call; give it one in services", e.To))
 	}
@@ -158,7 +158,7 @@ func (s *TopologySpec) checkProtected(p Protected) error {
 		return nil
 	}
 	if !ok {
-		return fmt.Errorf("there is no service %q%s", short(p.Service), strict.Suggest(p.Service, s.names()))
+		return fmt.Errorf("there is no service %q%s", strict.Clip(p.Service), strict.Suggest(p.Service, s.names()))
 	}
 	if p.Path == "" && len(p.Method) == 0 {
 		return nil
@@ -180,7 +180,7 @@ func (s *Service) Validate() error {
 		errs = append(errs, at("address", checkAddress(s.Address, 1)))
 	}
 	if s.Health != "" && !strings.HasPrefix(s.Health, "/") {
-		errs = append(errs, strict.Fieldf("health", "must be a path that starts with /, for example /healthz, not %q", short(s.Health)))
+		errs = append(errs, strict.Fieldf("health", "must be a path that starts with /, for example /healthz, not %q", strict.Clip(s.Health)))
 	}
 	if s.Health != "" && len(s.addresses()) == 0 {
 		errs = append(errs, strict.Fieldf("health", "needs an address to ask"))
@@ -205,7 +205,7 @@ func (s *Service) Validate() error {
 	}
 	for i, n := range s.Names {
 		if n == "" || strings.ContainsAny(n, " /:") {
-			errs = append(errs, strict.Fieldf(fmt.Sprintf("names[%d]", i), "must be a DNS name, not %q", short(n)))
+			errs = append(errs, strict.Fieldf(fmt.Sprintf("names[%d]", i), "must be a DNS name, not %q", strict.Clip(n)))
 		}
 	}
 	return errors.Join(errs...)

@@ -110,7 +110,7 @@ func (t Target) Validate() error {
 	}
 	if t.Edge != "" {
 		if _, _, ok := SplitEdge(t.Edge); !ok {
-			errs = append(errs, strict.Fieldf("edge", "must be `caller -> callee`, not %q", clip(t.Edge)))
+			errs = append(errs, strict.Fieldf("edge", "must be `caller -> callee`, not %q", strict.Clip(t.Edge)))
 		}
 	}
 	return errors.Join(errs...)
@@ -148,7 +148,7 @@ func (m *Match) Validate() error {
 	var errs []error
 	for i, s := range m.Method {
 		if s == "" || strings.ToUpper(s) != s || strings.ContainsAny(s, " \t/") {
-			errs = append(errs, strict.Fieldf(fmt.Sprintf("method[%d]", i), "must be a method in capitals such as GET, not %q", clip(s)))
+			errs = append(errs, strict.Fieldf(fmt.Sprintf("method[%d]", i), "must be a method in capitals such as GET, not %q", strict.Clip(s)))
 		}
 	}
 	if _, err := CompilePath(m.Path); err != nil {
@@ -156,12 +156,12 @@ func (m *Match) Validate() error {
 	}
 	for k, v := range m.Header {
 		if _, err := path.Match(v, ""); err != nil || k == "" {
-			errs = append(errs, strict.Fieldf("header."+k, "must be a name with a glob, not %q", clip(v)))
+			errs = append(errs, strict.Fieldf("header."+k, "must be a name with a glob, not %q", strict.Clip(v)))
 		}
 	}
 	for k, v := range m.Query {
 		if _, err := path.Match(v, ""); err != nil || k == "" {
-			errs = append(errs, strict.Fieldf("query."+k, "must be a name with a glob, not %q", clip(v)))
+			errs = append(errs, strict.Fieldf("query."+k, "must be a name with a glob, not %q", strict.Clip(v)))
 		}
 	}
 	return errors.Join(errs...)
@@ -184,7 +184,7 @@ func CompilePath(pattern string) (*regexp.Regexp, error) {
 		return regexp.Compile("")
 	}
 	if pattern[0] != '/' && pattern[0] != '*' {
-		return nil, fmt.Errorf("must start with / or *, for example /login*, not %q", clip(pattern))
+		return nil, fmt.Errorf("must start with / or *, for example /login*, not %q", strict.Clip(pattern))
 	}
 	q := regexp.QuoteMeta(pattern)
 	q = strings.ReplaceAll(q, `\*\*`, "\x00")

@@ -25,7 +25,7 @@ type Abort struct {
 // Validate checks the word.
 func (p *Abort) Validate() error {
 	if p.How != "close" && p.How != "reset" {
-		return strict.Fieldf("how", "must be close or reset, not %q", clip(p.How))
+		return strict.Fieldf("how", "must be close or reset, not %q", strict.Clip(p.How))
 	}
 	return nil
 }

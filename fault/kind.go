@@ -133,7 +133,7 @@ func Lookup(name string) (*Kind, error) {
 	for n := range catalogue {
 		names = append(names, n)
 	}
-	return nil, fmt.Errorf("there is no kind %q%s", clip(name), strict.Suggest(name, names))
+	return nil, fmt.Errorf("there is no kind %q%s", strict.Clip(name), strict.Suggest(name, names))
 }
 
 // Info returns the fault's kind, nil if it has none that exists.

@@ -38,7 +38,7 @@ func (p *Kill) Validate() error {
 		errs = append(errs, strict.Fieldf("every", "must be 100ms or more, not %s", p.Every))
 	}
 	if p.How != "reset" && p.How != "close" {
-		errs = append(errs, strict.Fieldf("how", "must be reset or close, not %q", clip(p.How)))
+		errs = append(errs, strict.Fieldf("how", "must be reset or close, not %q", strict.Clip(p.How)))
 	}
 	return errors.Join(errs...)
 }

@@ -40,7 +40,7 @@ func (d Direction) Validate() error {
 	case Request, Response, Both:
 		return nil
 	}
-	return strict.Fieldf("", "must be request, response or both, not %q", clip(string(d)))
+	return strict.Fieldf("", "must be request, response or both, not %q", strict.Clip(string(d)))
 }
 
 // Latency are the params of net.latency.

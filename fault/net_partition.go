@@ -56,10 +56,10 @@ type Partition struct {
 func (p *Partition) Validate() error {
 	var errs []error
 	if !slices.Contains([]string{CutTo, CutFrom, CutBoth}, p.Direction) {
-		errs = append(errs, strict.Fieldf("direction", "must be to, from or both, not %q", clip(p.Direction)))
+		errs = append(errs, strict.Fieldf("direction", "must be to, from or both, not %q", strict.Clip(p.Direction)))
 	}
 	if p.Mode != CutDrop && p.Mode != CutReject {
-		errs = append(errs, strict.Fieldf("mode", "must be drop or reject, not %q", clip(p.Mode)))
+		errs = append(errs, strict.Fieldf("mode", "must be drop or reject, not %q", strict.Clip(p.Mode)))
 	}
 	if p.Mode == CutReject && p.Direction != CutBoth {
 		errs = append(errs, strict.Fieldf("mode", "reject has no direction: a refused connection moves bytes neither way; leave direction out or use drop"))
@@ -71,7 +71,7 @@ func (p *Partition) Validate() error {
 		return errors.Join(errs...)
 	}
 	if !slices.Contains(Shapes, p.Shape) {
-		errs = append(errs, strict.Fieldf("shape", "there is no shape %q%s", clip(p.Shape), strict.Suggest(p.Shape, Shapes)))
+		errs = append(errs, strict.Fieldf("shape", "there is no shape %q%s", strict.Clip(p.Shape), strict.Suggest(p.Shape, Shapes)))
 	}
 	if least := map[string]int{"bridge": 3, "majority-ring": 3}[p.Shape]; len(p.Among) < max(2, least) {
 		errs = append(errs, strict.Fieldf("among", "must name %d members or more for the shape %s", max(2, least), p.Shape))

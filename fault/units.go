@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/chaosctl/chaosctl/internal/strict"
 )
 
 // Duration is a length of time, written with a unit: "150ms", "2s", "1m30s".
@@ -24,13 +26,13 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	bare := strings.Trim(s, "0123456789.") == ""
 	switch {
 	case strings.HasPrefix(s, "-") && len(s) > 1 && s[1] >= '0' && s[1] <= '9':
-		return fmt.Errorf("must not be negative, as %s is", clip(s))
+		return fmt.Errorf("must not be negative, as %s is", strict.Clip(s))
 	case err != nil && bare && s != "" && s != ".":
-		return fmt.Errorf("needs a unit: write %sms or %ss, not %s", clip(s), clip(s), clip(s))
+		return fmt.Errorf("needs a unit: write %sms or %ss, not %s", strict.Clip(s), strict.Clip(s), strict.Clip(s))
 	case err == nil && Duration(v) > MaxDuration, err != nil && overlong(s):
-		return fmt.Errorf("must be at most 720h (30 days), not %s", clip(s))
+		return fmt.Errorf("must be at most 720h (30 days), not %s", strict.Clip(s))
 	case err != nil || v < 0:
-		return fmt.Errorf("must be a duration such as 150ms, 2s or 1m30s, not %q", clip(s))
+		return fmt.Errorf("must be a duration such as 150ms, 2s or 1m30s, not %q", strict.Clip(s))
 	}
 	*d = Duration(v)
 	return nil
@@ -83,7 +85,7 @@ func parseQuantity(s string, units map[string]float64) (float64, bool) {
 func (z *Size) UnmarshalText(b []byte) error {
 	v, ok := parseQuantity(string(b), byteUnits)
 	if !ok || v > 1<<50 {
-		return fmt.Errorf("must be a size such as 64KiB or 10MB, not %q", clip(string(b)))
+		return fmt.Errorf("must be a size such as 64KiB or 10MB, not %q", strict.Clip(string(b)))
 	}
 	*z = Size(v)
 	return nil
@@ -103,7 +105,7 @@ func (r *Rate) UnmarshalText(b []byte) error {
 		v, good = parseQuantity(num, bitUnits)
 	}
 	if !ok || !good || v < 1 || v > float64(MaxRate) {
-		return fmt.Errorf("must be a rate from 1B/s to 1TB/s such as 1MB/s, 64KiB/s or 8mbit/s, not %q", clip(s))
+		return fmt.Errorf("must be a rate from 1B/s to 1TB/s such as 1MB/s, 64KiB/s or 8mbit/s, not %q", strict.Clip(s))
 	}
 	*r = Rate(v)
 	return nil
@@ -138,7 +140,7 @@ func (s *Share) UnmarshalText(b []byte) error {
 		v /= 100
 	}
 	if err != nil || !(v > 0 && v <= 1) {
-		return fmt.Errorf("must be a share above 0 and up to 1, such as 0.2 or 20%%, not %q", clip(string(b)))
+		return fmt.Errorf("must be a share above 0 and up to 1, such as 0.2 or 20%%, not %q", strict.Clip(string(b)))
 	}
 	*s = Share(v)
 	return nil
@@ -164,18 +166,4 @@ func (s Share) Of() float64 {
 		return 1
 	}
 	return float64(s)
-}
-
-// clip shortens a text to 60 characters.
-func clip(s string) string {
-	n, cut := 0, 0
-	for i := range s {
-		switch n++; n {
-		case 58:
-			cut = i
-		case 61:
-			return s[:cut] + "..."
-		}
-	}
-	return s
 }

@@ -206,6 +206,9 @@ func (r *run) judgeRecovery() {
 		rr.Took, from = &d, w.Start.Add(took)
 		rr.Why = fmt.Sprintf("recovery took %s after the lift, within %s", d, rr.Within)
 	}
+	if r.sick != nil {
+		rr.Result, rr.Why = experiment.Fail, "at the end of the recovery "+r.sick.Error()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, g := range gates {

@@ -48,6 +48,7 @@ type run struct {
 	hurt     []int
 	recovery int // -1 until it began
 	lifted   time.Time
+	sick     error // a health path that still fails at the end of recovery
 
 	mu       sync.Mutex
 	record   experiment.Run
@@ -330,9 +331,14 @@ func (r *run) recover() error {
 	lifted := time.Now()
 	r.recovery = r.enter(experiment.StageRecovery, "", within+hold)
 	r.lifted = lifted
-	return r.wait(within+hold, false, func(now time.Time) bool {
-		return now.Sub(lifted) >= hold+slack && probe.Recovered(r.recoveryGates(), r.rec, now.Add(-hold-slack), now)
+	err := r.wait(within+hold, false, func(now time.Time) bool {
+		gates := r.recoveryGates()
+		return now.Sub(lifted) >= hold+slack && (len(gates) == 0 || probe.Recovered(gates, r.rec, now.Add(-hold-slack), now))
 	})
+	if err == nil {
+		r.sick = r.check()
+	}
+	return err
 }
 
 func (r *run) recoveryGates() []experiment.Gate {

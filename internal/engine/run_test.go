@@ -25,6 +25,7 @@ type front struct {
 	*Engine
 	set      *relay.Set
 	lastFail atomic.Int64
+	sick     atomic.Bool // its health path says so
 }
 
 func newFront(t *testing.T, heal time.Duration) *front {
@@ -37,7 +38,13 @@ func newFront(t *testing.T, heal time.Duration) *front {
 	}
 	c := newClient(t)
 	listen := f.set.Status()[0].Listen
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" {
+			if f.sick.Load() {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+			return
+		}
 		code, _ := get(c, listen)
 		if code != 200 {
 			f.lastFail.Store(time.Now().UnixNano())
@@ -53,7 +60,7 @@ func newFront(t *testing.T, heal time.Duration) *front {
 		Spec: experiment.TopologySpec{
 			Environment: "development",
 			Services: map[string]experiment.Service{
-				"front": {Address: srv.Listener.Addr().String(), Protocol: experiment.HTTP},
+				"front": {Address: srv.Listener.Addr().String(), Protocol: experiment.HTTP, Health: "/healthz"},
 				"back":  {Address: back.Listener.Addr().String(), Protocol: experiment.HTTP},
 			},
 			Edges: []experiment.Edge{{From: "front", To: "back", Listen: listen}},
@@ -166,6 +173,29 @@ func TestTimeToRecover(t *testing.T) {
 	late := f.play(t, strings.Replace(doc, "within: 10s", "within: 1s", 1))
 	if late.Verdict.Exit != experiment.ExitBroken || late.Recovery.Result != experiment.Fail {
 		t.Errorf("within 1s: %+v %+v", late.Verdict, late.Recovery)
+	}
+}
+
+// Health is asked before anything is hurt, and again after the recovery.
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	doc := document(`{name: availability, of: visit, success: ">= 50%"}`, "net.latency", "{delay: 5ms}", "  recovery: {within: 2s, hold: 1s}")
+	before := newFront(t, 0)
+	before.sick.Store(true)
+	if r := before.play(t, doc); r.Verdict.Exit != experiment.ExitInconclusive || !strings.Contains(r.Verdict.Reasons[0], "Nothing was hurt: front is not healthy") || len(r.Injections) != 0 {
+		t.Errorf("sick before: %+v", r.Verdict)
+	}
+	after := newFront(t, 0)
+	events := after.Subscribe(t.Context(), 0)
+	go func() {
+		for ev := range events {
+			if ev.Type == "run-stage" && ev.Progress.Stage == experiment.StageHurt {
+				after.sick.Store(true)
+			}
+		}
+	}()
+	if r := after.play(t, doc); r.Verdict.Exit != experiment.ExitBroken || !strings.Contains(r.Verdict.Reasons[0], "At the end of the recovery front is not healthy") {
+		t.Errorf("sick after: %+v", r.Verdict)
 	}
 }
 

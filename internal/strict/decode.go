@@ -78,7 +78,7 @@ func (n *Node) usable() bool {
 		switch n.y.ShortTag() {
 		case "!!str", "!!int", "!!float", "!!bool", "!!null":
 		default:
-			n.Errorf("the tag %s is not understood; leave it out", clip(n.y.Tag))
+			n.Errorf("the tag %s is not understood; leave it out", Clip(n.y.Tag))
 			return false
 		}
 	}
@@ -224,9 +224,9 @@ func (n *Node) wholeNumber(err error, least, most string) bool {
 	plain := strings.Trim(n.y.Value, "+-0123456789") == ""
 	switch {
 	case (tag == "!!int" || tag == "!!float") && plain && (errors.Is(err, strconv.ErrRange) || least == "0" && strings.HasPrefix(n.y.Value, "-")):
-		n.Errorf("must be a whole number from %s to %s, not %s", least, most, clip(n.y.Value))
+		n.Errorf("must be a whole number from %s to %s, not %s", least, most, Clip(n.y.Value))
 	case tag == "!!int" && err != nil:
-		n.Errorf("must be a whole number in plain digits, not %s", clip(n.y.Value))
+		n.Errorf("must be a whole number in plain digits, not %s", Clip(n.y.Value))
 	case tag != "!!int" || err != nil:
 		n.Errorf("must be a whole number, not %s", describe(n.y))
 	default:

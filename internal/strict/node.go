@@ -263,7 +263,7 @@ func (n *Node) step(path string) (next *Node, rest string) {
 
 func join(path, key string) string {
 	if len(key) > 256 {
-		key = clip(key)
+		key = Clip(key)
 	}
 	if path == "" {
 		return key
@@ -317,17 +317,17 @@ func describe(y *yaml.Node) string {
 	}
 	switch y.ShortTag() {
 	case "!!int", "!!float":
-		return "the number " + clip(y.Value)
+		return "the number " + Clip(y.Value)
 	case "!!bool":
 		return y.Value
 	case "!!null":
 		return "nothing"
 	}
-	return fmt.Sprintf("the text %q", clip(y.Value))
+	return fmt.Sprintf("the text %q", Clip(y.Value))
 }
 
-// clip shortens a text to 60 characters.
-func clip(s string) string {
+// Clip shortens a text to 60 characters.
+func Clip(s string) string {
 	n, cut := 0, 0
 	for i := range s {
 		switch n++; n {

@@ -21,7 +21,7 @@ const maxParts = MaxDepth / 2
 // value or in brackets, else as text; an empty one takes the field out. Later
 // mistakes of the value name the expression instead of a line.
 func (d *Document) Set(path, value string) error {
-	expr := "--set " + clip(path+"="+value)
+	expr := "--set " + Clip(path+"="+value)
 	fail := func(format string, args ...any) error {
 		return Problems{{File: expr, Message: fmt.Sprintf(format, args...)}}
 	}
@@ -134,7 +134,7 @@ func splitPath(path string) ([]string, error) {
 		_, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(part, "["), "]"), 10, 31)
 		index := strings.HasPrefix(part, "[") && strings.HasSuffix(part, "]") && err == nil
 		if !index && (strings.ContainsAny(part, "[]. \t\n") || part == "") {
-			return nil, fmt.Errorf("%q is not a path; write it like spec.steps[0].for", clip(path))
+			return nil, fmt.Errorf("%q is not a path; write it like spec.steps[0].for", Clip(path))
 		}
 		parts = append(parts, part)
 	}

@@ -115,7 +115,7 @@ func syntaxProblem(file string, data []byte, err error) Problem {
 func meaning(le *yaml.LoadError, data []byte) string {
 	if anchor, ok := strings.CutPrefix(le.Message, "unknown anchor '"); ok {
 		name, _, _ := strings.Cut(anchor, "'")
-		return fmt.Sprintf("the alias *%s has no anchor &%s before it; put text that starts with * in quotes", clip(name), clip(name))
+		return fmt.Sprintf("the alias *%s has no anchor &%s before it; put text that starts with * in quotes", Clip(name), Clip(name))
 	}
 	if strings.Contains(le.Message, "start any token") && byteAt(data, le.Mark.Line, le.Mark.Column) == '\t' {
 		return "a tab stands where spaces are expected"
@@ -128,7 +128,7 @@ func meaning(le *yaml.LoadError, data []byte) string {
 			return h.hint
 		}
 	}
-	return clip(le.Message)
+	return Clip(le.Message)
 }
 
 func lineAt(data []byte, line int) []byte {
