@@ -41,6 +41,7 @@ const (
 type Client struct {
 	base  string // scheme://host:port
 	token string
+	actor string
 	http  *http.Client
 	own   *http.Transport // nil if the caller brought one
 }
@@ -50,6 +51,18 @@ type Option func(*Client)
 
 // WithToken sends a bearer token with every request.
 func WithToken(token string) Option { return func(c *Client) { c.token = token } }
+
+// WithActor says who asks, for the server's audit log.
+func WithActor(name string) Option {
+	return func(c *Client) {
+		c.actor = strings.Map(func(r rune) rune {
+			if r < ' ' || r > '~' { // what a header cannot carry
+				return '?'
+			}
+			return r
+		}, name)
+	}
+}
 
 // WithHTTPClient uses the transport and timeout of h; its redirect policy is
 // not used, since no redirect is followed.
@@ -311,6 +324,9 @@ func (c *Client) request(ctx context.Context, method, path string, body any) (*h
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	req.Header.Set("User-Agent", "chaosctl")
+	if c.actor != "" {
+		req.Header.Set("Chaosctl-Actor", c.actor)
+	}
 	return req, nil
 }
 

@@ -9,7 +9,9 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -151,6 +153,9 @@ func (a *app) actor() string {
 		if v, ok := a.env.Getenv(name); ok && v != "" {
 			return v
 		}
+	}
+	if id := os.Getuid(); id >= 0 {
+		return fmt.Sprintf("uid %d", id)
 	}
 	return "cli"
 }

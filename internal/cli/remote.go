@@ -58,7 +58,7 @@ func (a *app) connect() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	var opts []client.Option
+	opts := []client.Option{client.WithActor(a.actor())}
 	if token != "" {
 		opts = append(opts, client.WithToken(token))
 	}

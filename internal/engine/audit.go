@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,6 +16,7 @@ type audit struct {
 
 	mu   sync.Mutex
 	file *os.File
+	size int64
 	err  error
 }
 
@@ -45,10 +47,25 @@ func (a *audit) write(action, id, actor, what string, problem error) {
 		if a.file, a.err = os.OpenFile(a.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); a.err != nil {
 			return
 		}
+		if st, err := a.file.Stat(); err == nil {
+			a.size = st.Size()
+		}
 	}
-	if _, err := a.file.Write(append(b, '\n')); err != nil {
+	n, err := a.file.Write(append(b, '\n'))
+	if a.size += int64(n); err != nil {
 		a.err = err
+	} else if a.size >= maxAudit {
+		a.turn()
 	}
+}
+
+// maxAudit is the size at which the log is set aside as audit.log.1, in the
+// place of the one before.
+const maxAudit = 16 << 20
+
+func (a *audit) turn() {
+	a.err = errors.Join(a.file.Close(), os.Rename(a.path, a.path+".1"))
+	a.file, a.size = nil, 0
 }
 
 func (a *audit) close() error {

@@ -9,11 +9,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/chaosctl/chaosctl/experiment"
 	"github.com/chaosctl/chaosctl/internal/driver"
 	"github.com/chaosctl/chaosctl/internal/journal"
 )
 
 func journalDir(stateDir string) string { return filepath.Join(stateDir, "journals") }
+
+func auditPath(stateDir string) string { return filepath.Join(stateDir, "audit.log") }
 
 // entry is one record of a journal: an intent with its change, or "over" with
 // the change's id.
@@ -112,6 +115,14 @@ func Sweep(ctx context.Context, stateDir string, drivers []driver.Driver) (Sweep
 	for _, o := range orphans {
 		result.settle(context.WithoutCancel(ctx), o, drivers)
 	}
+	log := &audit{path: auditPath(stateDir)}
+	for _, what := range result.Reverted {
+		log.write("recovered", "", experiment.ActorOf(ctx), what, nil)
+	}
+	for _, what := range result.Stuck {
+		log.write("stuck", "", experiment.ActorOf(ctx), what, nil)
+	}
+	err = errors.Join(err, log.close())
 	if err != nil {
 		return result, fmt.Errorf("read the journals: %w", err)
 	}

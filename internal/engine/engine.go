@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -57,6 +56,7 @@ type Config struct {
 const (
 	applyTimeout  = 15 * time.Second
 	revertTimeout = 15 * time.Second
+	minLease      = 100 * time.Millisecond
 	keepEnded     = 1000 // injections that are over and still remembered
 )
 
@@ -93,18 +93,17 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
 		cfg: c, spec: &c.Topology.Spec, since: time.Now(),
 		book:       &book{dir: journalDir(c.StateDir)},
-		audit:      &audit{path: filepath.Join(c.StateDir, "audit.log")},
+		audit:      &audit{path: auditPath(c.StateDir)},
 		events:     newEvents(),
 		injections: map[string]*injection{}, runs: map[string]*run{},
 	}
 	e.ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))
-	swept, err := Sweep(ctx, c.StateDir, c.Drivers)
+	swept, err := Sweep(experiment.WithActor(ctx, "start"), c.StateDir, c.Drivers)
 	if err != nil {
 		return nil, fmt.Errorf("recover what was left behind: %w", err)
 	}
 	e.recovered, e.debts = swept.Reverted, swept.Stuck
 	for _, what := range swept.Reverted {
-		e.audit.write("recovered", "", "start", what, nil)
 		e.events.publish(experiment.Event{Type: "recovered", Message: what})
 	}
 	return e, nil
@@ -182,7 +181,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	e.closed = true
 	e.mu.Unlock()
-	result, _ := e.halt(context.WithoutCancel(ctx), "the engine shuts down", "engine")
+	result := e.halt(experiment.WithActor(context.WithoutCancel(ctx), "shutdown"), "chaosctl shuts down")
 	e.stop()
 	e.waiting.Wait()
 	e.events.close()

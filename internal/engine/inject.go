@@ -50,6 +50,9 @@ func (e *Engine) Inject(ctx context.Context, r experiment.InjectRequest) (experi
 	if lease == 0 {
 		lease = experiment.DefaultLease
 	}
+	if lease < minLease {
+		return experiment.Injection{}, &experiment.Error{Code: experiment.BadInput, Message: fmt.Sprintf("for: must be %s or more, not %s", minLease, r.For)}
+	}
 	seed, err := seedOr(r.Seed)
 	if err != nil {
 		return experiment.Injection{}, err
@@ -172,7 +175,7 @@ func (in *injection) plan(ctx context.Context) error {
 		c.Protect = protectedOn(in.engine.spec, f)
 		in.changes = append(in.changes, armedChange{driver: d, change: c})
 		in.info.Armed = append(in.info.Armed, experiment.Armed{
-			Fault: f, Where: where(f), Touches: c.Touches, Undo: c.Undoes,
+			Fault: shown(f), Where: where(f), Touches: c.Touches, Undo: c.Undoes,
 		})
 	}
 	return nil

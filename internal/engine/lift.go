@@ -14,7 +14,8 @@ import (
 
 // lift takes the injection out. The first caller does it, the others wait and
 // see it gone.
-func (in *injection) lift(ctx context.Context, state experiment.InjectionState, actor string) (experiment.Injection, error) {
+func (in *injection) lift(ctx context.Context, state experiment.InjectionState) (experiment.Injection, error) {
+	actor := experiment.ActorOf(ctx)
 	<-in.armed
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -48,7 +49,9 @@ func (in *injection) lift(ctx context.Context, state experiment.InjectionState, 
 	return info, nil
 }
 
-func (in *injection) expire() { _, _ = in.lift(in.engine.ctx, experiment.Expired, "lease") }
+func (in *injection) expire() {
+	_, _ = in.lift(experiment.WithActor(in.engine.ctx, "lease"), experiment.Expired)
+}
 
 func (in *injection) markStuck(err error) {
 	in.info.State, in.info.Problem = experiment.Stuck, oneLine(err)
@@ -97,7 +100,7 @@ func (e *Engine) Lift(ctx context.Context, id string) (experiment.Injection, err
 	e.mu.Unlock()
 	switch {
 	case ok:
-		return in.lift(ctx, experiment.Lifted, "api")
+		return in.lift(ctx, experiment.Lifted)
 	case was != nil:
 		return *was, nil
 	}
@@ -114,14 +117,14 @@ func (e *Engine) Halt(ctx context.Context, why string) (experiment.HaltResult, e
 	if why == "" {
 		why = "halt"
 	}
-	result, _ := e.halt(ctx, why, "api")
+	result := e.halt(ctx, why)
 	if len(result.Stuck) > 0 {
 		return result, stuckError(result.Stuck)
 	}
 	return result, nil
 }
 
-func (e *Engine) halt(ctx context.Context, why, actor string) (experiment.HaltResult, error) {
+func (e *Engine) halt(ctx context.Context, why string) experiment.HaltResult {
 	result := experiment.HaltResult{Lifted: []string{}, Aborted: []string{}}
 	e.mu.Lock()
 	live := slices.Collect(maps.Values(e.injections))
@@ -135,7 +138,7 @@ func (e *Engine) halt(ctx context.Context, why, actor string) (experiment.HaltRe
 	var wg sync.WaitGroup
 	for _, in := range live {
 		wg.Go(func() {
-			info, err := in.lift(ctx, experiment.Lifted, actor)
+			info, err := in.lift(ctx, experiment.Lifted)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -151,7 +154,7 @@ func (e *Engine) halt(ctx context.Context, why, actor string) (experiment.HaltRe
 	}
 	slices.Sort(result.Lifted)
 	slices.Sort(result.Stuck)
-	e.audit.write("halt", "", actor, why, nil)
+	e.audit.write("halt", "", experiment.ActorOf(ctx), why, nil)
 	e.events.publish(experiment.Event{Type: "halted", Message: why})
-	return result, nil
+	return result
 }

@@ -148,9 +148,9 @@ func (r *run) note(s string) {
 
 // judgeStages fills in what was measured and judges the stages that have not
 // been judged yet.
-func (r *run) judgeStages() {
-	if r.rec == nil {
-		return
+func (r *run) judgeStages() error {
+	if r.rec == nil || r.probes == nil {
+		return nil
 	}
 	for _, w := range r.hurt {
 		r.gateResults(w)
@@ -160,15 +160,19 @@ func (r *run) judgeStages() {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.record.Probes = append(r.record.Probes, r.probes.Results()...)
+	for _, p := range r.probes.Results() {
+		p.What, p.Why = redact(p.What, r.spec), redact(p.Why, r.spec)
+		r.record.Probes = append(r.record.Probes, p)
+	}
 	for _, f := range r.spec.Traffic {
 		r.record.Flows = append(r.record.Flows, r.flowResult(f))
 	}
+	return nil
 }
 
 func (r *run) flowResult(f experiment.Flow) experiment.FlowResult {
 	result := experiment.FlowResult{
-		Name: f.Name, Request: fmt.Sprintf("%s %s %s", methodOf(f.HTTP), f.Service, f.HTTP.Path), Rate: f.Rate.String(),
+		Name: f.Name, Request: redact(fmt.Sprintf("%s %s %s", methodOf(f.HTTP), f.Service, f.HTTP.Path), r.spec), Rate: f.Rate.String(),
 		Series: r.rec.Series(f.Name), Windows: []experiment.FlowWindow{},
 	}
 	for i := range r.rec.Windows() {

@@ -126,7 +126,7 @@ func makePlan(l *experiment.Loaded, seed uint64, drivers []driver.Driver, may pe
 	}
 	p.Longest = fault.Duration(longest)
 	for _, f := range spec.Traffic {
-		p.Traffic = append(p.Traffic, fmt.Sprintf("%s: %s %s%s at %s", f.Name, methodOf(f.HTTP), f.Service, f.HTTP.Path, f.Rate))
+		p.Traffic = append(p.Traffic, redact(fmt.Sprintf("%s: %s %s%s at %s", f.Name, methodOf(f.HTTP), f.Service, f.HTTP.Path, f.Rate), spec))
 	}
 	for _, g := range spec.Gates {
 		p.Gates = append(p.Gates, gateWords(g))

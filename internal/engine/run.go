@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -83,10 +84,22 @@ func (r *run) seen() {
 // traffic ends and the record gets its verdict.
 func (r *run) execute() {
 	defer close(r.done)
-	err := r.stages()
+	err := r.guarded(r.stages)
 	r.lift(r.ctx)
 	r.endTraffic()
 	r.finish(err)
+}
+
+// guarded turns a panic into an error: a defect of ours must not take the
+// server down, with faults in force.
+func (r *run) guarded(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.engine.audit.write("defect", r.id, "engine", string(debug.Stack()), fmt.Errorf("%v", p))
+			err = fmt.Errorf("chaosctl has a defect: %v (the audit log says where)", p)
+		}
+	}()
+	return do()
 }
 
 // stages returns the reason for which the run ended early, nil if it went
@@ -311,7 +324,7 @@ func (r *run) lift(ctx context.Context) {
 		return
 	}
 	r.enter(experiment.StageLift, "", 0)
-	info, err := r.engine.Lift(context.WithoutCancel(ctx), id)
+	info, err := r.engine.Lift(experiment.WithActor(context.WithoutCancel(ctx), "run/"+r.id), id)
 	r.probes.FaultsInForce(false)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -367,7 +380,11 @@ func (r *run) finish(ended error) {
 		r.record.Incomplete = append(r.record.Incomplete, oneLine(ended))
 	}
 	r.mu.Unlock()
-	r.judgeStages()
+	if err := r.guarded(r.judgeStages); err != nil {
+		r.mu.Lock()
+		r.record.Incomplete = append(r.record.Incomplete, oneLine(err))
+		r.mu.Unlock()
+	}
 	r.mu.Lock()
 	now := time.Now()
 	if n := len(r.record.Windows); n > 0 && r.record.Windows[n-1].End.IsZero() {
@@ -379,6 +396,9 @@ func (r *run) finish(ended error) {
 	snapshot := r.record
 	r.mu.Unlock()
 	err := saveRun(e.cfg.StateDir, &snapshot)
+	if err != nil {
+		r.note("this record is not in the state directory: " + err.Error())
+	}
 	e.audit.write("run-ended", r.id, snapshot.Actor, fmt.Sprintf("%s: %s", snapshot.Experiment, v.Outcome), err)
 	e.mu.Lock()
 	e.run = nil

@@ -246,3 +246,33 @@ func TestRefusedBeforeAnythingStarts(t *testing.T) {
 		t.Errorf("%d runs", n)
 	}
 }
+
+// A variable that is not set is found before anything starts, and its name is
+// all that is said.
+func TestMissingVariable(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, 0)
+	f.cfg.Env = func(name string) (string, bool) { return "s3cret", name == "SET" }
+	doc := strings.Replace(document(`{name: a, of: visit, success: ">= 1%"}`, "net.latency", "{delay: 5ms}", ""), "path: /", `path: /, headers: {Authorization: "${env:SET} ${env:UNSET}"}`, 1)
+	_, err := f.StartRun(context.Background(), experiment.RunRequest{File: "x.yaml", Document: doc})
+	var e *experiment.Error
+	if !errors.As(err, &e) || e.ExitCode() != experiment.ExitInput || !strings.Contains(e.Message, "UNSET") || strings.Contains(e.Message, "s3cret") {
+		t.Fatalf("error %v", err)
+	}
+	if n := len(f.Runs()); n != 0 {
+		t.Errorf("%d runs", n)
+	}
+}
+
+// A defect in a run is an error of that run, and what it holds is lifted.
+func TestDefectDoesNotSpread(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, 0)
+	r := &run{id: "r-test", engine: f.Engine}
+	if err := r.guarded(func() error { panic("oops") }); err == nil || !strings.Contains(err.Error(), "oops") {
+		t.Errorf("error %v", err)
+	}
+	if err := r.guarded(func() error { return nil }); err != nil {
+		t.Errorf("no defect: %v", err)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/chaosctl/chaosctl/experiment"
+	"github.com/chaosctl/chaosctl/internal/traffic"
 )
 
 // StartRun begins to execute an experiment and returns at once. Mistakes of the
@@ -26,6 +27,9 @@ func (e *Engine) StartRun(ctx context.Context, req experiment.RunRequest) (exper
 	}
 	seed, err := seedOr(loaded.Experiment.Spec.Seed)
 	if err != nil {
+		return experiment.RunSummary{}, err
+	}
+	if err := e.checkFlows(loaded.Experiment.Spec.Traffic, seed); err != nil {
 		return experiment.RunSummary{}, err
 	}
 	may := permissions{req.AllowProduction, req.AllowIrreversible}
@@ -42,7 +46,7 @@ func (e *Engine) StartRun(ctx context.Context, req experiment.RunRequest) (exper
 		APIVersion: experiment.APIVersion, Kind: "Run", ID: r.id,
 		Experiment: loaded.Experiment.Metadata.Name, Hypothesis: r.spec.Hypothesis,
 		Topology: e.cfg.Topology.Metadata.Name, Environ: e.spec.Environment, Actor: req.Actor,
-		Seed: seed, Version: e.cfg.Version, Started: time.Now(), Stage: experiment.StageCheck, Plan: plan, Document: req.Document,
+		Seed: seed, Version: e.cfg.Version, Started: time.Now(), Stage: experiment.StageCheck, Plan: plan, Document: redactDocument(req.Document, r.spec),
 		Windows: []experiment.Window{}, Gates: []experiment.GateResult{}, Probes: []experiment.ProbeResult{},
 		Injections: []experiment.Injection{}, Flows: []experiment.FlowResult{},
 	}
@@ -59,6 +63,18 @@ func (e *Engine) StartRun(ctx context.Context, req experiment.RunRequest) (exper
 		r.execute()
 	}()
 	return summary, nil
+}
+
+// checkFlows finds what would keep a flow from starting, such as a variable that
+// is not set.
+func (e *Engine) checkFlows(flows []experiment.Flow, seed uint64) error {
+	rec := traffic.NewRecorder(flows)
+	for i, f := range flows {
+		if _, err := traffic.New(traffic.Config{Flow: f, Address: "127.0.0.1:1", Seed: seed, Env: e.cfg.Env}, rec); err != nil {
+			return &experiment.Error{Code: experiment.BadInput, Message: fmt.Sprintf("spec.traffic[%d] (%s): %v", i, f.Name, err)}
+		}
+	}
+	return nil
 }
 
 func (e *Engine) enroll(r *run) error {
@@ -134,7 +150,7 @@ func (e *Engine) Runs() []experiment.RunSummary {
 }
 
 // AbortRun ends a run early; its faults are lifted and its record is kept.
-func (e *Engine) AbortRun(_ context.Context, id, why string) error {
+func (e *Engine) AbortRun(ctx context.Context, id, why string) error {
 	r, err := e.findRun(id)
 	if err != nil {
 		return err
@@ -142,6 +158,7 @@ func (e *Engine) AbortRun(_ context.Context, id, why string) error {
 	if why == "" {
 		why = "it was told to stop"
 	}
+	e.audit.write("abort", id, experiment.ActorOf(ctx), why, nil)
 	r.abort(why)
 	return nil
 }
@@ -195,13 +212,23 @@ func saveRun(stateDir string, r *experiment.Run) error {
 		return fmt.Errorf("store run %s: %w", r.ID, err)
 	}
 	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
-		return fmt.Errorf("store run %s: %w", r.ID, err)
+	if err := writeSynced(tmp, b); err != nil {
+		return errors.Join(fmt.Errorf("store run %s: %w", r.ID, err), os.Remove(tmp))
 	}
 	if err := os.Rename(tmp, path); err != nil {
 		return errors.Join(fmt.Errorf("store run %s: %w", r.ID, err), os.Remove(tmp))
 	}
 	return nil
+}
+
+// writeSynced writes a file and returns once it is on the disk.
+func writeSynced(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // LoadRun reads a stored record.

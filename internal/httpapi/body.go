@@ -7,6 +7,8 @@ import (
 	"io"
 	"mime"
 	"net/netip"
+	"strings"
+	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -20,11 +22,25 @@ type request struct {
 	body   []byte
 	media  string
 	remote string
+	named  string // whom the request says it comes from
+}
+
+// actorHeader is how a client says who asks. It proves nothing: who may ask is
+// the token's business.
+const actorHeader = "Chaosctl-Actor"
+
+// actorName is a name as it may stand in the audit log; empty if it may not.
+func actorName(s string) string {
+	if len(s) > 100 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return ""
+	}
+	return s
 }
 
 // Resolve is called by huma before the handler; takeBody has read the body.
 func (q *request) Resolve(c huma.Context) []error {
 	q.remote = c.RemoteAddr()
+	q.named = actorName(c.Header(actorHeader))
 	q.media, _, _ = mime.ParseMediaType(c.Header("Content-Type"))
 	if body := c.BodyReader(); body != nil {
 		q.body, _ = io.ReadAll(body)
@@ -35,6 +51,9 @@ func (q *request) Resolve(c huma.Context) []error {
 // actor is who the audit log names: the one the request names, else by default;
 // with the address where that is another machine.
 func (q *request) actor(named, byDefault string) string {
+	if named == "" {
+		named = q.named
+	}
 	if named == "" {
 		named = byDefault
 	}

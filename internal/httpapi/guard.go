@@ -50,7 +50,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.write(w)
 		return
 	}
-	s.mux.ServeHTTP(w, r)
+	who := &request{remote: r.RemoteAddr, named: actorName(r.Header.Get(actorHeader))}
+	s.mux.ServeHTTP(w, r.WithContext(experiment.WithActor(r.Context(), who.actor("", s.cfg.Actor))))
 }
 
 // recovered answers a panic with 500 and logs where it was.
