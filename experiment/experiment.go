@@ -59,8 +59,8 @@ type Flow struct {
 type Request struct {
 	Method  string            `json:"method,omitempty" doc:"GET by default"`
 	Path    string            `json:"path" doc:"path and query"`
-	Headers map[string]string `json:"headers,omitempty" doc:"header fields; values may hold ${env:NAME}"`
-	Body    string            `json:"body,omitempty" doc:"the body; may hold ${env:NAME}"`
+	Headers map[string]string `json:"headers,omitempty" doc:"header fields; values may hold ${env:NAME}" env:"expanded"`
+	Body    string            `json:"body,omitempty" doc:"the body; may hold ${env:NAME}" env:"expanded"`
 }
 
 // Stage is a part of a run.
@@ -130,8 +130,8 @@ const (
 type HTTPProbe struct {
 	URL     string            `json:"url" doc:"what is asked, http or https"`
 	Method  string            `json:"method,omitempty" doc:"GET by default"`
-	Headers map[string]string `json:"headers,omitempty" doc:"header fields; values may hold ${env:NAME}"`
-	Body    string            `json:"body,omitempty" doc:"the body; may hold ${env:NAME}"`
+	Headers map[string]string `json:"headers,omitempty" doc:"header fields; values may hold ${env:NAME}" env:"expanded"`
+	Body    string            `json:"body,omitempty" doc:"the body; may hold ${env:NAME}" env:"expanded"`
 	// Status expected; any below 400 if 0.
 	Status int `json:"status,omitempty" doc:"the status expected; any below 400 by default" strict:"positive"`
 	// Contains must stand in the first 64 KiB of the body.

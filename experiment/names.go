@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,6 +66,9 @@ func tidy(s, punctuation string) string {
 // checkTitle refuses names of flows, gates, probes and steps that cannot be
 // shown on one line.
 func checkTitle(s string) error {
+	if err := notExpanded(s); err != nil {
+		return err
+	}
 	switch {
 	case s == "":
 		return errors.New("is missing")
@@ -82,6 +84,9 @@ func checkTitle(s string) error {
 func checkAddress(s string, least int) error {
 	host, port, err := net.SplitHostPort(s)
 	n, e := strconv.ParseUint(port, 10, 16)
+	if err := notExpanded(s); err != nil {
+		return err
+	}
 	switch {
 	case s == "":
 		return errors.New("is missing; it must be host:port, for example 127.0.0.1:8080")
@@ -161,26 +166,6 @@ func plainHost(h string) string {
 		return ip.Unmap().String()
 	}
 	return h
-}
-
-// checkURL refuses what is not an absolute http or https URL.
-func checkURL(s string) error {
-	if s == "" {
-		return errors.New("is missing; for example http://127.0.0.1:8080/healthz")
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("must be a URL such as http://127.0.0.1:8080/healthz, not %q", strict.Clip(s))
-	}
-	return nil
-}
-
-// checkMethod refuses what is no HTTP method; empty stands for the default.
-func checkMethod(s string) error {
-	if strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" || len(s) > 32 {
-		return fmt.Errorf("must be a method in capitals such as GET, not %q", strict.Clip(s))
-	}
-	return nil
 }
 
 // among says that a word is none of a set, nil if it is.

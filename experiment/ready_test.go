@@ -3,6 +3,7 @@ package experiment_test
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -291,6 +292,12 @@ func FuzzLoad(f *testing.F) {
 				t.Fatalf("the error is %T %v", err, err)
 			}
 			return
+		}
+		for _, flow := range l.Experiment.Spec.Traffic {
+			u, err := url.Parse("http://127.0.0.1:1" + flow.HTTP.Path)
+			if err != nil || u.Host != "127.0.0.1:1" || u.Fragment != "" {
+				t.Fatalf("the path %q cannot be asked for: %v", flow.HTTP.Path, err)
+			}
 		}
 		for _, step := range l.Experiment.Spec.Steps {
 			for _, fl := range step.Faults {

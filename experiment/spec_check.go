@@ -16,12 +16,13 @@ func (s *Spec) DecodeNode(n *strict.Node) {
 	if key := n.Key("expect"); key != nil {
 		key.Errorf("expectations (`expect:`) come with the ledger in a later release; remove the block or use gates")
 	}
+	n.CheckRest(checkEnv(s))
 	n.CheckRest(s.check(n.LineOf))
 }
 
 // Validate checks the whole of a spec, as far as that goes without a topology.
 func (s *Spec) Validate() error {
-	return s.check(func(string) int { return 0 })
+	return errors.Join(checkEnv(s), s.check(func(string) int { return 0 }))
 }
 
 func (s *Spec) check(line func(path string) int) error {
@@ -203,21 +204,12 @@ func (f *Flow) Validate() error {
 // Validate checks method, path and headers.
 func (r *Request) Validate() error {
 	errs := []error{at("method", checkMethod(r.Method))}
-	switch {
-	case r.Path == "":
+	if r.Path == "" {
 		errs = append(errs, strict.Fieldf("path", "is missing; for example /checkout"))
-	case !strings.HasPrefix(r.Path, "/") || strings.ContainsAny(r.Path, " \t\r\n"):
-		errs = append(errs, strict.Fieldf("path", "must start with / and hold no spaces, not %q", strict.Clip(r.Path)))
+	} else {
+		errs = append(errs, at("path", checkPath(r.Path, "/checkout?id=1")))
 	}
-	return errors.Join(append(errs, checkHeaders(r.Headers))...)
-}
-
-func checkHeaders(h map[string]string) error {
-	var errs []error
-	for k, v := range h {
-		errs = append(errs, at("headers."+k, fault.CheckHeader(k, v)))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, checkHeaders(r.Headers, ofTraffic()))...)
 }
 
 // figures are the rules of a gate that are given.
@@ -285,7 +277,7 @@ func (m ProbeMode) Validate() error {
 
 // Validate checks URL, method, headers and status.
 func (p *HTTPProbe) Validate() error {
-	errs := []error{at("url", checkURL(p.URL)), at("method", checkMethod(p.Method)), checkHeaders(p.Headers)}
+	errs := []error{at("url", checkURL(p.URL)), at("method", checkMethod(p.Method)), checkHeaders(p.Headers, ofHTTP())}
 	if p.Status != 0 && (p.Status < 100 || p.Status > 599) {
 		errs = append(errs, strict.Fieldf("status", "must be an HTTP status from 100 to 599, not %d", p.Status))
 	}

@@ -113,6 +113,6 @@ type Guard struct {
 // Protected is a route no fault touches: a whole service, or some of its requests.
 type Protected struct {
 	Service string   `json:"service" doc:"the callee"`
-	Path    string   `json:"path,omitempty" doc:"glob over the path; without it the whole service is protected"`
+	Path    string   `json:"path,omitempty" doc:"glob over the path: * stops at a slash, ** does not: /pay** covers /pay/x. However the path is spelled (/a/../pay, //pay, /p%61y), it is protected. Without path and method the whole service is"`
 	Method  []string `json:"method,omitempty" doc:"methods in capitals; any by default"`
 }

@@ -21,6 +21,7 @@ const DefaultEnvironment = "development"
 // DecodeNode decodes strictly, checks the whole and fills in what was left out.
 func (s *TopologySpec) DecodeNode(n *strict.Node) {
 	n.Fields(s)
+	n.CheckRest(checkEnv(s))
 	n.CheckRest(s.check(n.LineOf))
 	if s.Environment == "" {
 		s.Environment = DefaultEnvironment
@@ -29,7 +30,7 @@ func (s *TopologySpec) DecodeNode(n *strict.Node) {
 
 // Validate checks the whole topology: names, addresses, who calls whom.
 func (s *TopologySpec) Validate() error {
-	return s.check(func(string) int { return 0 })
+	return errors.Join(checkEnv(s), s.check(func(string) int { return 0 }))
 }
 
 // check is Validate; line tells where a path stands, 0 if that is not known.
@@ -179,8 +180,8 @@ func (s *Service) Validate() error {
 	if s.Address != "" {
 		errs = append(errs, at("address", checkAddress(s.Address, 1)))
 	}
-	if s.Health != "" && !strings.HasPrefix(s.Health, "/") {
-		errs = append(errs, strict.Fieldf("health", "must be a path that starts with /, for example /healthz, not %q", strict.Clip(s.Health)))
+	if s.Health != "" {
+		errs = append(errs, at("health", checkPath(s.Health, "/healthz")))
 	}
 	if s.Health != "" && len(s.addresses()) == 0 {
 		errs = append(errs, strict.Fieldf("health", "needs an address to ask"))
@@ -204,7 +205,9 @@ func (s *Service) Validate() error {
 		}
 	}
 	for i, n := range s.Names {
-		if n == "" || strings.ContainsAny(n, " /:") {
+		if err := notExpanded(n); err != nil {
+			errs = append(errs, at(fmt.Sprintf("names[%d]", i), err))
+		} else if n == "" || strings.ContainsAny(n, " /:") {
 			errs = append(errs, strict.Fieldf(fmt.Sprintf("names[%d]", i), "must be a DNS name, not %q", strict.Clip(n)))
 		}
 	}

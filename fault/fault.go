@@ -133,10 +133,10 @@ func SplitEdge(name string) (from, to string, ok bool) {
 type Match struct {
 	// Methods of the request, upper case; any if empty.
 	Method []string `json:"method,omitempty" doc:"methods in capitals; any by default"`
-	// Path is a glob over the path without the query: `*` stands for anything
-	// but a slash, `**` for anything; `~` in front makes it a regular
-	// expression (RE2) that must match somewhere.
-	Path string `json:"path,omitempty" doc:"glob over the path, for example /users/*; ** crosses slashes, ~ in front makes it a regular expression"`
+	// Path is a glob over the path without the query: `*` stops at a slash, `**`
+	// does not: /pay* leaves out /pay/x, /pay** covers it. `~` in front makes it
+	// a regular expression (RE2) that must match somewhere.
+	Path string `json:"path,omitempty" doc:"glob over the path, for example /users/*: * stops at a slash, ** does not: /pay** covers /pay/x; ~ in front makes it a regular expression"`
 	// Header fields that must be there; each value is a glob.
 	Header map[string]string `json:"header,omitempty" doc:"header fields that must be there, each with a glob over its value"`
 	// Query parameters that must be there; each value is a glob.

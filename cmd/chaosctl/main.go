@@ -11,7 +11,8 @@ import (
 )
 
 func main() {
-	stop := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	// SIGQUIT would dump the stack and exit with 2, which stands for bad input.
+	stop := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT}
 	if !signal.Ignored(syscall.SIGHUP) { // else nohup wants us to stay
 		stop = append(stop, syscall.SIGHUP)
 	}

@@ -9,9 +9,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,8 +37,9 @@ type Env struct {
 }
 
 // Main runs the command line of env and returns its exit code. When ctx ends,
-// the command takes out what it has put in force before Main returns.
-func Main(ctx context.Context, env Env) int {
+// the command takes out what it has put in force before Main returns. A panic
+// of the command is an error like others; CHAOSCTL_DEBUG shows where it was.
+func Main(ctx context.Context, env Env) (code int) {
 	if env.Getenv == nil {
 		env.Getenv = func(string) (string, bool) { return "", false }
 	}
@@ -45,16 +48,26 @@ func Main(ctx context.Context, env Env) int {
 			return context.WithCancel(context.WithoutCancel(ctx))
 		}
 	}
+	env.Stdout = &outlet{Writer: env.Stdout}
 	a := &app{env: env}
-	root := a.root()
-	root.SetArgs(env.Args)
-	a.wantJSON = asksForJSON(env.Args)
 	defer func() {
 		for _, c := range a.clients {
 			c.Close()
 		}
 	}()
-	return a.finish(root.ExecuteContext(ctx))
+	defer func() {
+		if p := recover(); p != nil {
+			code = a.panicked(p, debug.Stack())
+		}
+	}()
+	root := a.root()
+	root.SetArgs(env.Args)
+	a.wantJSON = asksForJSON(env.Args)
+	err := root.ExecuteContext(ctx)
+	if lost := a.written(); lost != nil && !errors.Is(err, errors.Unwrap(lost)) {
+		err = errors.Join(err, lost)
+	}
+	return a.finish(err)
 }
 
 // app is what the commands of one invocation share.
@@ -81,6 +94,7 @@ Try it now, with nothing to set up:   chaosctl demo`,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		Args:              cobra.ArbitraryArgs,
 		RunE:              a.group(""),
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return noneEmpty(cmd.Flags()) },
 	}
 	root.SetIn(a.env.Stdin)
 	root.SetOut(a.env.Stdout)

@@ -42,6 +42,7 @@ func (d *draft) setText(param, text, flag string) {
 		}
 		m[key] = literal(t.Elem(), text)
 		d.set(outer, m, flag)
+		d.origin["params."+param] = flag
 		return
 	}
 	if !known {
@@ -49,6 +50,19 @@ func (d *draft) setText(param, text, flag string) {
 		return
 	}
 	d.set(param, literal(t, text), flag)
+}
+
+// taken tells which flag has given a param, or the mapping it would be in,
+// already.
+func (d *draft) taken(param string) (flag string, yes bool) {
+	if flag, yes = d.origin["params."+param]; yes {
+		return flag, true
+	}
+	outer, _, nested := strings.Cut(param, ".")
+	if _, mapping := d.params[outer].(map[string]any); nested && !mapping {
+		flag, yes = d.origin["params."+outer]
+	}
+	return flag, yes
 }
 
 func paramType(k *fault.Kind, name string) (reflect.Type, bool) {

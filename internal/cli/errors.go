@@ -52,6 +52,14 @@ func (a *app) finish(err error) int {
 	return code
 }
 
+// panicked says that a command had a defect, and returns the exit code.
+func (a *app) panicked(p any, stack []byte) int {
+	if v, _ := a.env.Getenv("CHAOSCTL_DEBUG"); v != "" {
+		fmt.Fprintf(a.env.Stderr, "%s\n", safe(string(stack)))
+	}
+	return a.finish(refusal("internal", "this is a defect of chaosctl; CHAOSCTL_DEBUG=1 shows where", "internal error: %v", p))
+}
+
 // reading is what an error says, and its exit code.
 func reading(err error) (*experiment.Error, int) {
 	if e, known := experiment.AsError(err); known {

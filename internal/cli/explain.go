@@ -1,11 +1,17 @@
 package cli
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/chaosctl/chaosctl/fault"
+	"github.com/chaosctl/chaosctl/internal/strict"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -62,13 +68,86 @@ func (a *app) explain(k *fault.Kind) {
 	a.printf("\nexample, in an experiment\n%s", indent(k.Example, "  "))
 	a.printf("\non the command line\n")
 	if len(k.Flags) == 0 {
-		a.printf("  chaosctl inject fault --kind %s ...\n", k.Name)
+		a.printf("  %s\n", quoted(append([]string{"chaosctl", "inject"}, exampleWords(k)...)))
 	}
 	var rows [][]string
 	for _, f := range k.Flags {
 		rows = append(rows, []string{strings.TrimRight("  --"+f.Name+" "+f.Value, " "), f.Usage})
 	}
 	columns(a.env.Stdout, rows)
+}
+
+// exampleWords are the arguments of `inject` that say the example of a kind.
+func exampleWords(k *fault.Kind) []string {
+	words := []string{"fault", "--kind", k.Name}
+	var f fault.Fault
+	if err := strict.Unmarshal(k.Name, []byte(k.Example), &f); err != nil {
+		return words // a test of the catalogue says so
+	}
+	if cut, ok := partitionWords(f); ok {
+		return cut
+	}
+	switch {
+	case f.Target.Edge != "":
+		words = append(words, "--edge", f.Target.Edge)
+	case f.Target.Service != "":
+		words = append(words, "--target", f.Target.Service)
+	}
+	if len(f.Target.From) > 0 {
+		words = append(words, "--from", strings.Join(f.Target.From, ","))
+	}
+	given, usual := jsonFields(f.Params), jsonFields(k.New())
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if text := given[name]; text != usual[name] {
+			words = append(words, "--param", name+"="+text)
+		}
+	}
+	if f.Share > 0 {
+		words = append(words, "--share", strconv.FormatFloat(float64(f.Share), 'g', -1, 64))
+	}
+	if f.MaxActive > 0 {
+		words = append(words, "--max-active", strconv.Itoa(f.MaxActive))
+	}
+	return words
+}
+
+// jsonFields are the params as --param would give them.
+func jsonFields(p fault.Params) map[string]string {
+	var raw map[string]any
+	fields := map[string]string{}
+	b, err := json.Marshal(p)
+	if err != nil || json.Unmarshal(b, &raw) != nil {
+		return fields
+	}
+	for name, v := range raw {
+		switch v := v.(type) {
+		case []any:
+			var list []string
+			for _, x := range v {
+				list = append(list, fmt.Sprint(x))
+			}
+			fields[name] = strings.Join(list, ",")
+		case map[string]any:
+			for key, x := range v {
+				fields[name+"."+key] = fmt.Sprint(x)
+			}
+		default:
+			fields[name] = fmt.Sprint(v)
+		}
+	}
+	return fields
+}
+
+// quoted joins words as a shell takes them.
+func quoted(words []string) string {
+	var out []string
+	for _, w := range words {
+		if w == "" || strings.ContainsAny(w, " \t\n\"'`$&|;<>()*?[]{}~#!\\") {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		out = append(out, w)
+	}
+	return strings.Join(out, " ")
 }
 
 // paramSentence is what a param is for, its values and its default.

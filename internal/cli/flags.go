@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/pflag"
+
 	"github.com/chaosctl/chaosctl/fault"
 )
 
@@ -34,6 +36,58 @@ func (f *durationFlag) String() string {
 }
 
 func (f *durationFlag) Type() string { return "duration" }
+
+// mayBeEmpty annotates the flags whose empty value says no more and no less
+// than leaving them out.
+const mayBeEmpty = "chaosctl-may-be-empty"
+
+// noneEmpty refuses flags that were given with nothing in them. `--path "$P"`
+// with an unset P must not hurt every path.
+func noneEmpty(fs *pflag.FlagSet) error {
+	var errs []error
+	fs.Visit(func(f *pflag.Flag) {
+		if _, may := f.Annotations[mayBeEmpty]; may {
+			return
+		}
+		empty := strings.TrimSpace(f.Value.String()) == ""
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values := list.GetSlice()
+			empty = len(names(values)) == 0 || f.Value.Type() == "stringArray" && slices.ContainsFunc(values, func(s string) bool { return strings.TrimSpace(s) == "" })
+		}
+		if empty {
+			errs = append(errs, badInput("give it a value, or leave it out", "--%s is empty", f.Name))
+		}
+	})
+	return merge(errs)
+}
+
+// onceFlag is a flag of which the last one would win silently: it may be given
+// again only with the same value.
+type onceFlag struct {
+	pflag.Value
+	set bool
+}
+
+func (f *onceFlag) Set(s string) error {
+	before := f.String()
+	if err := f.Value.Set(s); err != nil {
+		return err
+	}
+	if now := f.String(); f.set && now != before {
+		return fmt.Errorf("is given twice: %s and %s", before, now)
+	}
+	f.set = true
+	return nil
+}
+
+// once makes every flag of the set that is no list a onceFlag.
+func once(fs *pflag.FlagSet) {
+	fs.VisitAll(func(f *pflag.Flag) {
+		if _, list := f.Value.(pflag.SliceValue); !list {
+			f.Value = &onceFlag{Value: f.Value}
+		}
+	})
+}
 
 // seedFlag is a number that was given or not.
 type seedFlag struct{ value *uint64 }

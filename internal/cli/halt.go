@@ -37,6 +37,7 @@ func (a *app) haltCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&why, "why", "", "the `reason`, for the records")
+	_ = cmd.Flags().SetAnnotation("why", mayBeEmpty, nil)
 	a.remote.register(cmd, "")
 	return cmd
 }

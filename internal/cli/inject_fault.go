@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 
@@ -87,6 +88,7 @@ func (f *faultFlags) register(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.methods, "method", nil, "only requests with this `method`")
 	fs.StringArrayVar(&f.headers, "header", nil, "only requests with this header, `name=glob`; repeatable")
 	fs.StringArrayVar(&f.queries, "query", nil, "only requests with this query parameter, `name=glob`; repeatable")
+	once(fs)
 }
 
 // faults turns the flags into faults; notes say which modifier does not go with
@@ -191,7 +193,13 @@ func (f *faultFlags) giveParams(drafts []*draft) error {
 		if !ok || name == "" {
 			return badInput("", "--param must be name=value, not %q", p)
 		}
-		drafts[0].setText(name, value, "--param "+name)
+		flag := "--param " + name
+		if other, taken := drafts[0].taken(name); taken && other == flag {
+			return badInput("leave one out", "%s is given twice", flag)
+		} else if taken {
+			return badInput("leave one out", "%s and %s say the same param of %s", other, flag, drafts[0].kind.Name)
+		}
+		drafts[0].setText(name, value, flag)
 	}
 	return nil
 }
@@ -232,19 +240,18 @@ func (f *faultFlags) narrow(fs *pflag.FlagSet, drafts []*draft) (notes []string,
 	if m := names(f.methods); len(m) > 0 {
 		match["method"] = upper(m)
 	}
-	for name, pairs := range map[string][]string{"header": f.headers, "query": f.queries} {
-		if len(pairs) == 0 {
-			continue
+	for _, list := range []struct {
+		name  string
+		pairs []string
+		same  func(string) string
+	}{{"header", f.headers, http.CanonicalHeaderKey}, {"query", f.queries, func(s string) string { return s }}} {
+		fields, err := pairs(list.name, list.pairs, list.same)
+		if err != nil {
+			return nil, err
 		}
-		fields := map[string]string{}
-		for _, p := range pairs {
-			k, v, ok := strings.Cut(p, "=")
-			if !ok || k == "" {
-				return nil, badInput("", "--%s must be name=glob, not %q", name, p)
-			}
-			fields[k] = v
+		if len(fields) > 0 {
+			match[list.name] = fields
 		}
-		match[name] = fields
 	}
 	give := func(flag, field string, value any, takes func(*fault.Kind) bool, why string) error {
 		var not []string
@@ -283,6 +290,23 @@ func (f *faultFlags) narrow(fs *pflag.FlagSet, drafts []*draft) (notes []string,
 		errs = append(errs, give("max-active", "maxActive", f.maxActive, divisible, "all or nothing"))
 	}
 	return notes, merge(errs)
+}
+
+// pairs reads the values of a flag that are name=glob, each name once; same
+// gives two names that mean the same one form.
+func pairs(flag string, values []string, same func(string) string) (map[string]string, error) {
+	fields, seen := map[string]string{}, map[string]string{}
+	for _, p := range values {
+		k, v, ok := strings.Cut(p, "=")
+		if !ok || k == "" {
+			return nil, badInput("", "--%s must be name=glob, not %q", flag, p)
+		}
+		if other, twice := seen[same(k)]; twice {
+			return nil, badInput("leave one out", "--%s %s and --%s %s are about the same name; one glob must say it", flag, other, flag, p)
+		}
+		fields[k], seen[same(k)] = v, p
+	}
+	return fields, nil
 }
 
 func upper(words []string) []string {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/chaosctl/chaosctl/fault"
@@ -62,6 +64,7 @@ between the sides that a shape chooses among the members.`,
 	fs.StringVar(&mode, "mode", "", "drop (default) holds the bytes, reject refuses connections")
 	fs.StringVar(&shape, "shape", "", "choose the sides among the members: one, halves, random-halves, bridge, majority-ring or one-way")
 	fs.StringSliceVar(&among, "among", nil, "the `services` a shape is made of")
+	once(fs)
 	common.register(cmd)
 	a.remote.register(cmd, "")
 	_ = cmd.RegisterFlagCompletionFunc("from", a.completeServices(true))
@@ -71,4 +74,12 @@ between the sides that a shape chooses among the members.`,
 	_ = cmd.RegisterFlagCompletionFunc("mode", fixed("drop", "reject"))
 	_ = cmd.RegisterFlagCompletionFunc("shape", fixed(fault.Shapes...))
 	return cmd
+}
+
+// partitionWords are the flags of `inject partition` that say f, if it can.
+func partitionWords(f fault.Fault) ([]string, bool) {
+	if f.Kind != fault.NetPartition.Name || len(f.Target.To) == 0 {
+		return nil, false
+	}
+	return []string{"partition", "--from", strings.Join(f.Target.From, ","), "--to", strings.Join(f.Target.To, ",")}, true
 }

@@ -15,7 +15,7 @@ func (a *app) liftCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "lift ID...",
 		Short:             "Take injections out again",
-		Long:              "Takes injections out again. The beginning of an id is enough where it fits one only.",
+		Long:              "Takes injections out again. The beginning of an id, four characters or more, is\nenough where it fits one only.",
 		Args:              arguments(1, -1, "the id of an injection; `chaosctl status` lists them"),
 		ValidArgsFunction: a.completeInjections,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -82,9 +82,15 @@ func (a *app) printLifted(in experiment.Injection) {
 	}
 }
 
+// leastPrefix is how many characters of an id stand for all of it.
+const leastPrefix = 4
+
 // resolveID finds the one injection whose id begins with word. Ids that the
 // status no longer lists are left to the server.
 func resolveID(word string, known []experiment.Injection) (string, error) {
+	if strings.TrimSpace(word) == "" {
+		return "", badInput("`chaosctl status` lists them; `chaosctl halt` lifts everything", "the id of an injection is empty")
+	}
 	var fits []string
 	for _, in := range known {
 		if in.ID == word {
@@ -94,10 +100,12 @@ func resolveID(word string, known []experiment.Injection) (string, error) {
 			fits = append(fits, in.ID)
 		}
 	}
-	switch len(fits) {
-	case 0:
+	switch {
+	case len(fits) == 0:
 		return word, nil
-	case 1:
+	case len(word) < leastPrefix:
+		return "", badInput("`chaosctl status` lists them", "%q is too little of an id: give %d characters or more", word, leastPrefix)
+	case len(fits) == 1:
 		return fits[0], nil
 	}
 	return "", badInput("", "%q fits several injections: %s", word, strings.Join(fits, ", "))

@@ -2,12 +2,47 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 )
+
+// outlet is stdout. It keeps the first error, so that a command that prints
+// many small pieces need not look at each.
+type outlet struct {
+	io.Writer
+	err error
+}
+
+func (o *outlet) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// bare is what stands behind an outlet.
+func bare(w io.Writer) io.Writer {
+	if o, ok := w.(*outlet); ok {
+		return o.Writer
+	}
+	return w
+}
+
+// written tells what became of all that was printed: an error when it could not
+// be written, nil also when its reader has had enough.
+func (a *app) written() error {
+	o, ok := a.env.Stdout.(*outlet)
+	if !ok || o.err == nil || errors.Is(o.err, syscall.EPIPE) {
+		return nil
+	}
+	return fmt.Errorf("write to stdout: %w", o.err)
+}
 
 // printJSON writes a value as indented JSON to stdout.
 func (a *app) printJSON(v any) error {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -53,13 +52,22 @@ func (o *outputs) onStdout() bool {
 }
 
 // check makes the folders and finds out whether every file can be written,
-// before anything is hurt for a report that would then be lost.
-func (o *outputs) check(jsonToo bool) error {
+// before anything is hurt for a report that would then be lost. A file that is
+// stdout itself, such as /dev/stdout, becomes "-".
+func (o *outputs) check(stdout io.Writer, jsonToo bool) error {
+	for _, path := range []*string{&o.html, &o.junit, &o.json, &o.markdown} {
+		if isSame(stdout, *path) {
+			*path = "-"
+		}
+	}
 	taken := map[string]string{}
 	var errs []error
 	for _, x := range o.list() {
 		key := x.path
 		if key != "-" {
+			if p, err := placeOf(key); err == nil {
+				key = p.path
+			}
 			if abs, err := filepath.Abs(key); err == nil {
 				key = abs
 			}
@@ -82,18 +90,18 @@ func (o *outputs) check(jsonToo bool) error {
 	return merge(errs)
 }
 
-func writable(path string) error {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("%s is a folder; a file is expected", path)
+// isSame tells whether path is the file or the pipe that stdout writes to.
+func isSame(stdout io.Writer, path string) bool {
+	f, ok := bare(stdout).(*os.File)
+	if !ok || path == "" || path == "-" {
+		return false
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
+	is, err := f.Stat()
+	if err != nil || is.Mode()&os.ModeDevice != 0 { // a device takes what two of us write
+		return false
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".chaosctl-*")
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(is, there)
 }
 
 // write renders a run into all of them. Each is there whole or not at all; all
@@ -112,31 +120,4 @@ func (o *outputs) write(stdout io.Writer, r *experiment.Run) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// writeWhole writes a file through a temporary one beside it.
-func writeWhole(path string, fill func(io.Writer) error) (err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".chaosctl-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-	}()
-	b := bufio.NewWriter(f)
-	if err := fill(b); err != nil {
-		return err
-	}
-	if err := errors.Join(b.Flush(), f.Chmod(0o644), f.Sync()); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -37,19 +37,27 @@ func frame(run experiment.RunSummary, p *experiment.Progress, width int, style r
 	return lines
 }
 
-// flowLine is a flow's last second; its failures stand out.
+// flowLine is a flow's last second; its failures stand out. Where there is no
+// room for all, p50 goes first, then the columns, then the end of the name.
 func flowLine(f experiment.FlowNow, width int, style report.Style) string {
-	name := clip(fmt.Sprintf("  %-16s", f.Name), width/2)
-	rate, failed, rest := fmt.Sprintf(" %6.0f/s", f.Rate), fmt.Sprintf("  %5s failed", percent(f.Errors)), fmt.Sprintf("  p50 %6s  p99 %6s", millis(f.P50), millis(f.P99))
-	if lipgloss.Width(name+rate+failed+rest) > width {
-		return clip(name+rate+failed+rest, width)
-	}
+	tone := style.Good
 	if f.Errors > 0 {
-		failed = paint(style.Bad, failed)
-	} else {
-		failed = paint(style.Good, failed)
+		tone = style.Bad
 	}
-	return name + rate + failed + rest
+	name := clip(fmt.Sprintf("  %-16s", f.Name), max(width/2, 18))
+	rate, failed := fmt.Sprintf(" %6.0f/s", f.Rate), fmt.Sprintf("  %5s failed", percent(f.Errors))
+	p50, p99 := fmt.Sprintf("  p50 %6s", millis(f.P50)), fmt.Sprintf("  p99 %6s", millis(f.P99))
+	if lipgloss.Width(name+rate+failed+p50+p99) > width {
+		p50 = ""
+	}
+	if lipgloss.Width(name+rate+failed+p99) > width {
+		rate, failed, p99 = fmt.Sprintf(" %.0f/s", f.Rate), " "+percent(f.Errors)+" failed", " p99 "+millis(f.P99)
+		name = clip("  "+f.Name, max(width-lipgloss.Width(rate+failed+p99), 3))
+	}
+	if line := name + rate + failed + p50 + p99; lipgloss.Width(line) > width {
+		return clip(line, width)
+	}
+	return name + rate + paint(tone, failed) + p50 + p99
 }
 
 func bar(p *experiment.Progress, width int) string {

@@ -32,13 +32,16 @@ CHAOSCTL_SERVER.`,
 			if err != nil {
 				return err
 			}
+			if len(args) == 1 && strings.TrimSpace(args[0]) == "" {
+				return badInput("`chaosctl report` lists them", "the id of the run is empty")
+			}
 			if len(args) == 0 {
 				if len(out.list()) > 0 {
 					return badInput("`chaosctl report` lists them", "say which run to render")
 				}
 				return a.listRuns(cmd.Context(), src)
 			}
-			if err := out.check(a.json()); err != nil {
+			if err := out.check(a.env.Stdout, a.json()); err != nil {
 				return err
 			}
 			record, err := a.findRecord(cmd.Context(), src, args[0])

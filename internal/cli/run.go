@@ -57,7 +57,7 @@ func (a *app) run(cmd *cobra.Command, args []string, f *runFlags) error {
 	case f.detach && len(f.out.list()) > 0:
 		return badInput("write them later: chaosctl report ID --html F", "--detach does not wait for the end, so it writes no reports")
 	}
-	if err := f.out.check(a.json()); err != nil {
+	if err := f.out.check(a.env.Stdout, a.json()); err != nil {
 		return err
 	}
 	r, req, err := a.prepare(cmd, args, &f.doc, remote)

@@ -189,7 +189,7 @@ func (a *app) ready(addr string, g *ground) error {
 		relays = "relays " + strings.Join(words, ", ")
 	}
 	a.printf("ready: api %s, %s\n", line.API, relays)
-	return nil
+	return a.written()
 }
 
 // render is how the API writes runs.

@@ -12,7 +12,7 @@ import (
 
 // terminal returns the width of the terminal w writes to, and whether it is one.
 func (a *app) terminal(w io.Writer) (width int, ok bool) {
-	f, isFile := w.(interface{ Fd() uintptr })
+	f, isFile := bare(w).(interface{ Fd() uintptr })
 	if !isFile || !term.IsTerminal(int(f.Fd())) {
 		return 0, false
 	}
@@ -35,7 +35,7 @@ func (a *app) colours(w io.Writer) bool {
 			environ = append(environ, name+"="+v)
 		}
 	}
-	return colorprofile.Detect(w, environ) >= colorprofile.ANSI
+	return colorprofile.Detect(bare(w), environ) >= colorprofile.ANSI
 }
 
 // style is how reports stand out on w.

@@ -62,30 +62,37 @@ func (e *Engine) load(r experiment.RunRequest) (*experiment.Loaded, error) {
 			}
 		}
 	}
-	if e.cfg.Env == nil {
-		for i, f := range loaded.Experiment.Spec.Traffic {
-			if refersToEnv(f.HTTP) {
-				return nil, &experiment.Error{
-					Code:    experiment.Guarded,
-					Message: fmt.Sprintf("spec.traffic[%d]: ${env:...} would read the server's environment", i),
-					Hint:    "run it without a server",
-				}
-			}
+	if where := refersToEnv(&loaded.Experiment.Spec); where != "" && e.cfg.Env == nil {
+		return nil, &experiment.Error{
+			Code:    experiment.Guarded,
+			Message: where + ": ${env:...} would read the server's environment",
+			Hint:    "run it without a server",
 		}
 	}
 	return loaded, nil
 }
 
-func refersToEnv(r *experiment.Request) bool {
-	if r == nil {
-		return false
+// refersToEnv is the path of the first flow or probe that does, else empty.
+func refersToEnv(s *experiment.Spec) string {
+	refers := func(headers map[string]string, body string) bool {
+		for _, v := range headers {
+			if strings.Contains(v, "${env:") {
+				return true
+			}
+		}
+		return strings.Contains(body, "${env:")
 	}
-	for _, v := range r.Headers {
-		if strings.Contains(v, "${env:") {
-			return true
+	for i, f := range s.Traffic {
+		if f.HTTP != nil && refers(f.HTTP.Headers, f.HTTP.Body) {
+			return fmt.Sprintf("spec.traffic[%d]", i)
 		}
 	}
-	return strings.Contains(r.Body, "${env:")
+	for i, p := range s.Probes {
+		if p.HTTP != nil && refers(p.HTTP.Headers, p.HTTP.Body) {
+			return fmt.Sprintf("spec.probes[%d]", i)
+		}
+	}
+	return ""
 }
 
 // makePlan resolves every step through the topology and asks the guard. It

@@ -234,6 +234,7 @@ func TestRefusedBeforeAnythingStarts(t *testing.T) {
 	for name, doc := range map[string]string{
 		"syntax":  "apiVersion: [",
 		"command": document(`{name: a, of: visit, success: ">= 1%"}`, "net.latency", "{delay: 5ms}", "  probes: [{name: p, command: {argv: [/bin/true]}}]"),
+		"probe":   document(`{name: a, of: visit, success: ">= 1%"}`, "net.latency", "{delay: 5ms}", "  probes: [{name: p, http: {url: \"http://127.0.0.1:1/\", headers: {X: \"${env:TOKEN}\"}}}]"),
 		"env":     strings.Replace(document(`{name: a, of: visit, success: ">= 1%"}`, "net.latency", "{delay: 5ms}", ""), "path: /", `path: /, headers: {Authorization: "${env:TOKEN}"}`, 1),
 	} {
 		if _, err := f.StartRun(context.Background(), experiment.RunRequest{File: "x.yaml", Document: doc}); err == nil {

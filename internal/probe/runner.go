@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,7 +35,7 @@ type series struct {
 
 	mu                      sync.Mutex
 	taken, failed, unmade   int
-	lastFailure, lastUnmade string
+	lastFailure, lastUnmade string // Details
 	points                  []experiment.ProbeSample
 	stride                  int // every stride-th measurement is kept as a point
 }
@@ -226,14 +227,27 @@ func (s *series) result() experiment.ProbeResult {
 		p.Why = fmt.Sprintf("probe %s was never taken", s.probe.Name)
 	case float64(s.failed) > allowed:
 		p.Result = experiment.Fail
-		p.Why = fmt.Sprintf("probe %s: %s failed%s; the last: %s", s.probe.Name, of, tolerated, s.lastFailure)
+		p.Why = fmt.Sprintf("probe %s: %s failed%s; the last: %s", s.probe.Name, of, tolerated, brief(s.lastFailure))
 	case float64(s.failed+s.unmade) > allowed:
 		p.Result = experiment.Unknown
-		p.Why = fmt.Sprintf("probe %s: %d of %d measurements could not be made; the last: %s", s.probe.Name, s.unmade, s.taken, s.lastUnmade)
+		p.Why = fmt.Sprintf("probe %s: %d of %d measurements could not be made; the last: %s", s.probe.Name, s.unmade, s.taken, brief(s.lastUnmade))
 	case s.failed+s.unmade == 0:
 		p.Why = fmt.Sprintf("probe %s: all of %d measurements passed", s.probe.Name, s.taken)
 	default:
 		p.Why = fmt.Sprintf("probe %s: %d of %d measurements failed, %g%% are tolerated", s.probe.Name, s.failed+s.unmade, s.taken, 100*tolerate)
 	}
 	return p
+}
+
+// maxBrief is how many characters of a Detail the sentence of a verdict holds.
+const maxBrief = 200
+
+// brief is the first line of a detail with something on it.
+func brief(detail string) string {
+	line, _, _ := strings.Cut(strings.ReplaceAll(strings.TrimSpace(detail), "\r", "\n"), "\n")
+	line = strings.TrimSpace(line)
+	if r := []rune(line); len(r) > maxBrief {
+		line = string(r[:maxBrief-1]) + "…"
+	}
+	return line
 }

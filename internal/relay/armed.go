@@ -84,7 +84,7 @@ func (a *armed) fits(r *http.Request) (fits, protected bool) {
 		return false, false
 	}
 	for _, p := range a.protect {
-		if p.fits(r) {
+		if p.spares(r) {
 			return true, true
 		}
 	}

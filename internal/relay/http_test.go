@@ -412,6 +412,72 @@ func TestHTTPMatchAndProtect(t *testing.T) {
 	}
 }
 
+// TestHTTPProtectHoweverSpelled sends paths as no tidy client does: what an
+// upstream may take for a protected path is spared, and nothing else.
+func TestHTTPProtectHoweverSpelled(t *testing.T) {
+	w := newWeb(t, func(rw http.ResponseWriter, r *http.Request) { rw.WriteHeader(200) })
+	status := func(method, target string) int {
+		t.Helper()
+		c := w.raw(method + " " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		defer c.Close()
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", target, err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	for i, c := range []struct {
+		protect       fault.Match
+		spared, wants []string
+	}{
+		{fault.Match{Path: "/pay"},
+			[]string{"/pay", "/pay/", "//pay", "/./pay", "/a/../pay", "/x/%2e%2e/pay", "/%70ay", "/pay?x=1", "/pay;v=1", "/;a/pay", "/a/..;x=1/pay", "/../pay", "/%2Fpay", "/a/%2e%2e%3Bx/pay/", "//x/..///pay//", "/pay/.", "/pay/x/..", "http://x//pay"},
+			[]string{"/", "/pa", "/payx", "/pay/x", "/x/pay", "/pay/../x", "/?/pay", "/%2570ay", "/PAY"}},
+		{fault.Match{Path: "/pay/"}, []string{"/pay/", "/pay", "/pay//"}, []string{"/pay/x", "/pay.x"}},
+		{fault.Match{Path: "/a/pay"}, []string{"/a//../pay", "/a//b/../..//pay", "/a/./pay"}, []string{"/a/../pay"}},
+		{fault.Match{Path: "/pay*"}, []string{"/pay", "/payment", "/pay/"}, []string{"/pay/x"}},
+		{fault.Match{Path: "/pay**"}, []string{"/pay", "/payment", "/pay/x", "/pay/x/y", "/a/../pay/x"}, []string{"/a/pay"}},
+		{fault.Match{Path: "~^/pay$"}, []string{"//pay", "/pay/"}, []string{"/pays"}},
+		{fault.Match{Path: "/pay", Method: []string{"GET"}}, []string{"//pay"}, nil},
+	} {
+		id := fmt.Sprint("x", i)
+		if err := w.edge.Arm(relay.Armed{ID: id, Effect: answerer{503}, Protect: []fault.Match{c.protect}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range c.spared {
+			if got := status("GET", p); got != 200 {
+				t.Errorf("protect %+v: %s was hurt", c.protect, p)
+			}
+		}
+		for _, p := range c.wants {
+			if got := status("GET", p); got != 503 {
+				t.Errorf("protect %+v: %s was spared", c.protect, p)
+			}
+		}
+		if len(c.protect.Method) > 0 && status("POST", c.protect.Path) != 503 {
+			t.Errorf("protect %+v: another method was spared", c.protect)
+		}
+		if r := receipt(t, w.edge, id); r.Skipped != uint64(len(c.spared)) {
+			t.Errorf("protect %+v: the receipt is %+v", c.protect, r)
+		}
+		lift(t, w.edge, id)
+		if got := status("GET", "/payx"); got != 200 {
+			t.Errorf("after the lift: %d", got)
+		}
+	}
+	// A match, other than protection, takes the path by its word.
+	if err := w.edge.Arm(relay.Armed{ID: "m", Effect: answerer{503}, Match: &fault.Match{Path: "/pay"}}); err != nil {
+		t.Fatal(err)
+	}
+	for p, want := range map[string]int{"/pay": 503, "/%70ay": 503, "//pay": 200, "/a/../pay": 200, "/pay/": 200} {
+		if got := status("GET", p); got != want {
+			t.Errorf("match /pay: %s gives %d", p, got)
+		}
+	}
+	lift(t, w.edge, "m")
+}
+
 func TestHTTPDelayAndCallerGone(t *testing.T) {
 	var served atomic.Int32
 	w := newWeb(t, func(rw http.ResponseWriter, r *http.Request) { served.Add(1); hello(rw, r) })

@@ -40,13 +40,66 @@ func compile(m *fault.Match) (*matcher, error) {
 
 // fits tells whether all that is given holds for the request.
 func (m *matcher) fits(r *http.Request) bool {
-	if m == nil {
-		return true
+	return m == nil || m.path.MatchString(r.URL.Path) && m.fitsRest(r)
+}
+
+// spares is fits for protection, which rather spares a request too many: its
+// path counts in every way in which an upstream may read it.
+func (m *matcher) spares(r *http.Request) bool {
+	return m == nil || m.fitsRest(r) && slices.ContainsFunc(readings(r.URL), m.path.MatchString)
+}
+
+// readings are the ways in which servers read a path: as it came and decoded
+// once; without ;parameters; with slashes joined, dot segments resolved, or both;
+// with and without a slash at the end.
+func readings(u *url.URL) []string {
+	var all []string
+	add := func(p string) {
+		for _, p := range []string{p, p + "/", strings.TrimRight(p, "/")} {
+			if p != "" && !slices.Contains(all, p) {
+				all = append(all, p)
+			}
+		}
 	}
+	for _, p := range []string{u.EscapedPath(), u.Path} {
+		for _, p := range []string{p, withoutParams(p)} {
+			add(p)
+			add(path.Clean("/" + p))
+			add(joinSlashes(p))
+			resolved := (&url.URL{Path: "/"}).ResolveReference(&url.URL{Path: p}).Path
+			add(resolved)
+			add(joinSlashes(resolved))
+		}
+	}
+	return all
+}
+
+// withoutParams takes ;parameters off each segment.
+func withoutParams(p string) string {
+	if !strings.Contains(p, ";") {
+		return p
+	}
+	segments := strings.Split(p, "/")
+	for i, s := range segments {
+		segments[i], _, _ = strings.Cut(s, ";")
+	}
+	return strings.Join(segments, "/")
+}
+
+// joinSlashes makes one slash of several.
+func joinSlashes(p string) string {
+	var b strings.Builder
+	for i := range len(p) {
+		if p[i] != '/' || i == 0 || p[i-1] != '/' {
+			b.WriteByte(p[i])
+		}
+	}
+	return b.String()
+}
+
+// fitsRest is fits without the path.
+func (m *matcher) fitsRest(r *http.Request) bool {
 	if len(m.methods) > 0 && !slices.Contains(m.methods, r.Method) {
-		return false
-	}
-	if !m.path.MatchString(r.URL.Path) {
 		return false
 	}
 	for name, glob := range m.header {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/chaosctl/chaosctl/experiment"
 	"github.com/chaosctl/chaosctl/fault"
 )
 
@@ -124,45 +125,24 @@ func Traceparent(seed uint64, flow string, i uint64) string {
 	return string(append(b, "-01"...))
 }
 
-// Expand replaces each ${env:NAME} in a text by what env has for NAME. What env
-// does not have is an error that names it; no value is ever part of an error.
+// Expand replaces each ${env:NAME} in a text (see experiment.ExpandEnv) by what
+// env has for NAME. What env does not have is an error that names it; no value is
+// ever part of an error.
 func Expand(text string, env func(string) (string, bool)) (string, error) {
-	var out strings.Builder
 	var errs []error
-	for {
-		before, rest, found := strings.Cut(text, "${env:")
-		out.WriteString(before)
-		if !found {
-			break
-		}
-		name, after, closed := strings.Cut(rest, "}")
-		if !closed || !isEnvName(name) {
-			return "", errors.Join(append(errs, errors.New("a reference must have the form ${env:NAME}"))...)
-		}
-		value, ok := "", false
+	out, err := experiment.ExpandEnv(text, func(name string) string {
 		if env != nil {
-			value, ok = env(name)
+			if value, ok := env(name); ok {
+				return value
+			}
 		}
-		if !ok {
-			errs = append(errs, fmt.Errorf("the environment variable %s is not set", name))
-		}
-		out.WriteString(value)
-		text = after
+		errs = append(errs, fmt.Errorf("the environment variable %s is not set", name))
+		return ""
+	})
+	if err = errors.Join(append(errs, err)...); err != nil {
+		return "", err
 	}
-	if len(errs) > 0 {
-		return "", errors.Join(errs...)
-	}
-	return out.String(), nil
-}
-
-func isEnvName(s string) bool {
-	for i, c := range s {
-		letter := c == '_' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-		if !letter && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return s != ""
+	return out, nil
 }
 
 // Headers expands header fields and checks them. Errors name the field, never
