@@ -11,10 +11,13 @@ import (
 )
 
 func main() {
-	// SIGQUIT would dump the stack and exit with 2, which stands for bad input.
-	stop := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT}
-	if !signal.Ignored(syscall.SIGHUP) { // else nohup wants us to stay
-		stop = append(stop, syscall.SIGHUP)
+	stop := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	// SIGQUIT by itself would exit with 2, which stands for bad input, and lift
+	// nothing. What is ignored is so on purpose: nohup wants us to stay.
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGQUIT} {
+		if !signal.Ignored(s) {
+			stop = append(stop, s)
+		}
 	}
 	// A reader of ours that is gone must not kill us with faults in force.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)

@@ -245,10 +245,10 @@ func find(ts *testscript.TestScript, name string) *proc {
 //	end server TERM 0
 func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: end NAME INT|TERM|KILL|TWICE|NONE [CODE]")
+		ts.Fatalf("usage: end NAME INT|TERM|QUIT|KILL|TWICE|NONE [CODE]")
 	}
 	p := find(ts, args[0])
-	if sig := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill}[args[1]]; sig != nil {
+	if sig := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "QUIT": syscall.SIGQUIT, "KILL": os.Kill}[args[1]]; sig != nil {
 		ts.Check(p.cmd.Process.Signal(sig))
 	}
 	if args[1] == "TWICE" { // once it has heard the first

@@ -3,16 +3,21 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.uber.org/goleak"
 
 	"github.com/chaosctl/chaosctl/experiment"
+	"github.com/chaosctl/chaosctl/fault"
+	"github.com/chaosctl/chaosctl/internal/strict"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -77,8 +82,16 @@ func TestResolveID(t *testing.T) {
 			t.Errorf("resolveID(%s) = %s, %v", tt.word, got, err)
 		}
 	}
-	if _, err := resolveID("i-a", known); err == nil || !strings.Contains(err.Error(), "i-abcd, i-abce") {
-		t.Errorf("an ambiguous id: %v", err)
+	known = []experiment.Injection{{ID: "f-abcd"}, {ID: "f-abce"}, {ID: "f-xyzz"}}
+	for word, want := range map[string]string{
+		"f-abc": "f-abcd, f-abce", "": "is empty", " ": "is empty", "f-x": "too little", "f": "too little", "f-": "too little",
+	} {
+		if got, err := resolveID(word, known); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("resolveID(%q) = %q, %v; want %q", word, got, err, want)
+		}
+	}
+	if got, err := resolveID("f-xy", known); err != nil || got != "f-xyzz" {
+		t.Errorf("four characters: %q, %v", got, err)
 	}
 }
 
@@ -120,5 +133,91 @@ func TestIsStuck(t *testing.T) {
 		if got := isStuck(tt.s); got != tt.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// A defect is told in one line and exits with 1: 2 stands for bad input. The
+// stack is for who asks for it.
+func TestPanic(t *testing.T) {
+	for _, debug := range []string{"", "1"} {
+		var out, errs bytes.Buffer
+		code := Main(t.Context(), Env{Args: []string{"status"}, Stdout: &out, Stderr: &errs, Getenv: func(name string) (string, bool) {
+			if name == "CHAOSCTL_SERVER" {
+				panic("boom\x1b[2J")
+			}
+			return debug, name == "CHAOSCTL_DEBUG"
+		}})
+		text := errs.String()
+		if code != experiment.ExitError || !strings.Contains(text, "chaosctl: internal error: boom?[2J\n") {
+			t.Errorf("exit %d: %s", code, text)
+		}
+		if shown := strings.Contains(text, "goroutine "); shown != (debug != "") {
+			t.Errorf("CHAOSCTL_DEBUG=%s: the stack is shown: %v", debug, shown)
+		}
+	}
+}
+
+// brokenWriter fails every write.
+type brokenWriter struct{ err error }
+
+func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }
+
+// Output that is lost is a failure of every command that prints any, in text
+// as in JSON; a reader that has had enough is none.
+func TestOutputIsLost(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range [][]string{
+		{}, {"kinds"}, {"version"}, {"version", "-o", "json"}, {"explain", "net.latency"}, {"schema", "experiment"}, {"report"}, {"sweep"},
+		{"help", "inject"}, {"completion", "bash"}, {"completion", "zsh"},
+	} {
+		var errs bytes.Buffer
+		env := Env{Args: args, Stdout: brokenWriter{syscall.ENOSPC}, Stderr: &errs, Getenv: func(name string) (string, bool) {
+			return dir, name == "CHAOSCTL_STATE_DIR"
+		}}
+		if code := Main(t.Context(), env); code != experiment.ExitError || strings.Count(errs.String(), syscall.ENOSPC.Error()) != 1 {
+			t.Errorf("%v: exit %d: %s", args, code, errs.String())
+		}
+		errs.Reset()
+		env.Stdout = brokenWriter{syscall.EPIPE}
+		if Main(t.Context(), env); errs.Len() > 0 {
+			t.Errorf("%v: %s", args, errs.String())
+		}
+	}
+}
+
+// The command that explain prints for a kind without flags of its own is one
+// that inject takes: it gets as far as the server, which is not there.
+func TestExplainedCommandWorks(t *testing.T) {
+	for _, k := range fault.Kinds() {
+		words := exampleWords(k)
+		code, _, errs := command(t.Context(), map[string]string{"CHAOSCTL_SERVER": "http://127.0.0.1:1"}, append([]string{"inject"}, words...)...)
+		if code != experiment.ExitError || !strings.Contains(errs, "no answer") {
+			t.Errorf("%s: %s: exit %d: %s", k.Name, quoted(words), code, errs)
+		}
+		if words[0] != "fault" {
+			continue
+		}
+		got, _, err := parseFaults(t, words[1:]...)
+		if err != nil {
+			t.Errorf("%s: %v", k.Name, err)
+			continue
+		}
+		var want fault.Fault
+		if err := strict.Unmarshal("example", []byte(k.Example), &want); err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal([]fault.Fault{want})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(normal(t, string(b)), normal(t, got)); diff != "" && want.Match == nil {
+			t.Errorf("%s: (-example +command)\n%s", k.Name, diff)
+		}
+	}
+	if got, want := quoted(exampleWords(fault.NetKill)), "fault --kind net.kill --target db-service --param every=5s --share 0.25"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got, want := quoted([]string{"a -> b", "it's", ""}), `'a -> b' 'it'\''s' ''`; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -54,10 +54,11 @@ func TestOutputsCheck(t *testing.T) {
 		{"stdout with -o json", outputs{junit: "-"}, true, "both go to stdout"},
 		{"same file", outputs{junit: file, html: filepath.Join(dir, ".", "file")}, false, "both go to"},
 		{"folder", outputs{json: dir}, false, "is a folder"},
+		{"a folder to be", outputs{json: filepath.Join(dir, "new") + string(filepath.Separator)}, false, "names a folder"},
 		{"below a file", outputs{json: filepath.Join(file, "x")}, false, "--json: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := tt.out.check(tt.json)
+			err := tt.out.check(io.Discard, tt.json)
 			switch {
 			case tt.want == "" && err != nil:
 				t.Fatal(err)

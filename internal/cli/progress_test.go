@@ -39,6 +39,26 @@ func TestFrameFits(t *testing.T) {
 	}
 }
 
+// The figures stay whole on a narrow terminal; p50 and the name give way.
+func TestFlowLineNarrow(t *testing.T) {
+	f := experiment.FlowNow{Name: "checkout-of-the-shop", Rate: 12345, Errors: 0.024, P50: 12, P99: 412.4}
+	for _, width := range []int{35, 40, 50, 59, 60, 64, 80} {
+		line := flowLine(f, width, report.Style{})
+		if w := lipgloss.Width(line); w > width {
+			t.Errorf("width %d: %d columns", width, w)
+		}
+		for _, want := range []string{"12345/s", "2.4% failed", "412ms"} {
+			if !strings.Contains(line, want) {
+				t.Errorf("width %d: no %q in %q", width, want, line)
+			}
+		}
+	}
+	marked := flowLine(f, 60, report.Style{Bad: func(s string) string { return "!" + s + "!" }})
+	if !strings.Contains(marked, "2.4% failed!") {
+		t.Errorf("failures do not stand out: %q", marked)
+	}
+}
+
 func TestProgressPlain(t *testing.T) {
 	var b bytes.Buffer
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -196,3 +196,27 @@ func TestThinning(t *testing.T) {
 		}
 	}
 }
+
+// The sentence of a result holds one short line of what a command has said; the
+// measurement keeps more of it.
+func TestWhyIsOneLine(t *testing.T) {
+	r := NewRunner([]experiment.Probe{{Name: "check", Mode: experiment.AtStart}}, Env{})
+	for _, tt := range []struct{ detail, want string }{
+		{"exit status 3: first\nsecond\nthird", "; the last: exit status 3: first"},
+		{"exit status 3: first\rsecond", "; the last: exit status 3: first"},
+		{"\n\n  first  \nsecond", "; the last: first"},
+		{strings.Repeat("ü", 4000), "; the last: " + strings.Repeat("ü", 199) + "…"},
+	} {
+		for _, known := range []bool{true, false} {
+			s := &series{probe: r.series[0].probe, stride: 1}
+			s.add(experiment.ProbeSample{Detail: tt.detail}, known)
+			got := s.result()
+			if !strings.HasSuffix(got.Why, tt.want) {
+				t.Errorf("why: %q, want it to end with %q", got.Why, tt.want)
+			}
+			if got.Points[0].Detail != tt.detail {
+				t.Errorf("detail: %q", got.Points[0].Detail)
+			}
+		}
+	}
+}
