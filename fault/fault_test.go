@@ -145,6 +145,8 @@ func TestFaultBad(t *testing.T) {
 		{"{kind: http.status, target: {service: a}, params: {code: 999}}", "params.code: must be given, from 200 to 599"},
 		{"{kind: http.status, target: {service: a}, params: {code: 204, body: x}}", "params.body: an answer with status 204 has no body"},
 		{"{kind: http.status, target: {service: a}, params: {code: 500, headers: {Content-Length: '1'}}}", "params.headers.Content-Length: follows from the body"},
+		{"{kind: http.status, target: {service: a}, params: {code: 500, headers: {Upgrade: x}}}", "params.headers.Upgrade: belongs to the connection and is set by chaosctl"},
+		{"{kind: http.status, target: {service: a}, params: {code: 205, body: x}}", "params.body: an answer with status 205 has no body"},
 		{"{kind: http.status, target: {service: a}, params: {code: 500, headers: {a: \"b\\r\\nc\"}}}", "params.headers.a: must be one line"},
 		{"{kind: http.delay, target: {service: a}, params: {delay: 1s, jitter: 2s}}", "params.jitter: must not be more than the delay"},
 		{"{kind: http.abort, target: {service: a}, params: {how: x}}", `params.how: must be close or reset, not "x"`},

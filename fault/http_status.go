@@ -41,15 +41,18 @@ func (p *Status) Validate() error {
 	if p.Code < 200 || p.Code > 599 {
 		errs = append(errs, strict.Fieldf("code", "must be given, from 200 to 599, for example 503"))
 	}
-	if (p.Code == 204 || p.Code == 304) && p.Body != nil && *p.Body != "" {
+	if (p.Code == 204 || p.Code == 205 || p.Code == 304) && p.Body != nil && *p.Body != "" {
 		errs = append(errs, strict.Fieldf("body", "an answer with status %d has no body", p.Code))
 	}
 	for k, v := range p.Headers {
 		if err := CheckHeader(k, v); err != nil {
 			errs = append(errs, strict.Fieldf("headers."+k, "%s", err))
 		}
-		if strings.EqualFold(k, "Content-Length") || strings.EqualFold(k, "Transfer-Encoding") {
-			errs = append(errs, strict.Fieldf("headers."+k, "follows from the body; leave it out"))
+		switch strings.ToLower(k) {
+		case "content-length", "transfer-encoding":
+			errs = append(errs, strict.Fieldf("headers."+k, "follows from the body and is set by chaosctl; leave it out"))
+		case "connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade", "proxy-authenticate", "proxy-authorization":
+			errs = append(errs, strict.Fieldf("headers."+k, "belongs to the connection and is set by chaosctl; leave it out"))
 		}
 	}
 	return errors.Join(errs...)

@@ -13,7 +13,7 @@ params: {rate: 64KiB/s}
 `, Kind{
 		Acts:    OnEdges,
 		Grounds: []string{"relay"},
-		Details: `The limit holds for each connection of a TCP edge and for each exchange of an HTTP edge.`,
+		Details: `The limit holds for each connection of a TCP edge and for each exchange of an HTTP edge. A WebSocket or other upgrade is one exchange: it is limited if it began while the fault was in force; one that was open before is spared.`,
 		Flags:   []Flag{{Name: "bandwidth", Param: "rate", Value: "R", Usage: "limit answers to R, for example 64KiB/s", Chooses: true}},
 	})
 

@@ -17,7 +17,7 @@ params: {delay: 500ms, jitter: 50ms}
 `, Kind{
 		Acts:    OnEdges,
 		Grounds: []string{"relay"},
-		Details: `By default the bytes from callee to caller are delayed, once: 500ms means 500 ms per round trip. On an HTTP edge every answer that was drawn starts that much later and keeps its pace; on a TCP edge every byte of a connection that was drawn leaves that much later, in order, also on connections that are already open.`,
+		Details: `By default the bytes from callee to caller are delayed, once: 500ms means 500 ms per round trip. On an HTTP edge every answer that was drawn starts that much later and keeps its pace; on a TCP edge every byte of a connection that was drawn leaves that much later, in order, also on connections that are already open. A WebSocket or other upgrade is one exchange: its head and all its bytes leave that much later if it began while the fault was in force; one that was open before is spared.`,
 		Flags: []Flag{
 			{Name: "latency", Param: "delay", Value: "D", Usage: "delay answers by D, for example 500ms", Chooses: true},
 			{Name: "jitter", Param: "jitter", Value: "D", Usage: "vary --latency by up to D either way"},

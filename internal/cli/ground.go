@@ -30,9 +30,10 @@ func drivers(set *relay.Set) []driver.Driver {
 
 // openGround opens the relays of the topology and starts an engine on them,
 // which first takes out what a killed process has left behind. c.Topology,
-// StateDir and Version must be set. When it fails, nothing stays open.
-func openGround(ctx context.Context, c engine.Config) (*ground, error) {
-	set := relay.NewSet(relay.Options{})
+// StateDir and Version must be set. full, which may be nil, is told of relays that
+// have no descriptors left. When it fails, nothing stays open.
+func openGround(ctx context.Context, c engine.Config, full func(edge string)) (*ground, error) {
+	set := relay.NewSet(relay.Options{Full: full})
 	if err := set.Open(ctx, relaySpecs(&c.Topology.Spec)...); err != nil {
 		err = badInput("free that address, or give the edge another `listen`", "cannot %s", err)
 		return nil, errors.Join(err, set.Shutdown(ctx))

@@ -37,6 +37,11 @@ type lifter interface {
 }
 
 func (a *app) lift(ctx context.Context, c lifter, words []string) error {
+	for _, w := range words {
+		if strings.TrimSpace(w) == "" {
+			return badInput("`chaosctl status` lists them; `chaosctl halt` lifts everything", "the id of an injection is empty")
+		}
+	}
 	s, err := c.Status(ctx)
 	if err != nil {
 		return a.remoteError(err)
@@ -88,15 +93,12 @@ const leastPrefix = 4
 // resolveID finds the one injection whose id begins with word. Ids that the
 // status no longer lists are left to the server.
 func resolveID(word string, known []experiment.Injection) (string, error) {
-	if strings.TrimSpace(word) == "" {
-		return "", badInput("`chaosctl status` lists them; `chaosctl halt` lifts everything", "the id of an injection is empty")
-	}
 	var fits []string
 	for _, in := range known {
 		if in.ID == word {
 			return word, nil
 		}
-		if strings.HasPrefix(in.ID, word) {
+		if word != "" && strings.HasPrefix(in.ID, word) {
 			fits = append(fits, in.ID)
 		}
 	}

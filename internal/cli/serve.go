@@ -64,6 +64,8 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	}
 	g, err := openGround(ctx, engine.Config{
 		Topology: top, StateDir: dir, Version: version(), AllowCommands: f.allowCommands,
+	}, func(edge string) {
+		a.say("note: too many connections: %s accepts no more until one ends; raise the limit of open files (ulimit -n)", edge)
 	})
 	if err != nil {
 		return errors.Join(err, ln.Close())

@@ -45,6 +45,8 @@ type armed struct {
 	swept chan struct{} // closed when the sweeping goroutine has ended; nil without
 	lease *time.Timer   // nil without; guarded by Edge.control
 
+	tries attempts // of traces, since the arming
+
 	mu      sync.Mutex // held for counting and for acts that cannot block
 	lifted  bool
 	receipt fault.Receipt

@@ -31,6 +31,8 @@ type conn struct {
 	bytes  [2]atomic.Uint64
 	first  atomic.Int64 // unix nanoseconds of the callee's first byte
 
+	answered atomic.Bool // the way down is over
+
 	over    chan struct{} // closed when the connection is to end at once
 	version atomic.Uint64 // of hits; changes under mu
 
@@ -67,6 +69,8 @@ func (c *conn) serve(ctx context.Context) {
 	var up sync.WaitGroup
 	up.Go(c.flows[Up].run)
 	c.flows[Down].run()
+	c.answered.Store(true)
+	c.caller.SetReadDeadline(past)
 	up.Wait()
 }
 
@@ -89,7 +93,9 @@ func (c *conn) connect(ctx context.Context) bool {
 		}
 		switch {
 		case p.hold:
-			up.await(nil)
+			if err := up.held(); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+				c.fail(Up, err)
+			}
 		case p.swallow != nil:
 			p.swallow.act()
 			if err := up.swallow(p); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -112,7 +118,9 @@ func (c *conn) dial(ctx context.Context) bool {
 	if over {
 		return false
 	}
+	stop := c.watch()
 	callee, err := c.edge.dial(ctx)
+	stop()
 	if err != nil {
 		c.end("callee", Reset)
 		return false
@@ -126,6 +134,19 @@ func (c *conn) dial(ctx context.Context) bool {
 		callee.SetLinger(0)
 	}
 	return err == nil && !c.isOver()
+}
+
+// watch ends the connection, and with it a dial, if the caller resets it, until
+// stop is called, which waits.
+func (c *conn) watch() (stop func()) {
+	var stopped atomic.Bool
+	var work sync.WaitGroup
+	work.Go(func() { c.flows[Up].lurk(&stopped) })
+	return func() {
+		stopped.Store(true)
+		c.caller.SetReadDeadline(past)
+		work.Wait()
+	}
 }
 
 // consider draws the connection for an effect, unless it was drawn already.
@@ -261,21 +282,34 @@ func (c *conn) plan(way Way) plan {
 	return p
 }
 
-// moved counts bytes that a flow has read.
-func (c *conn) moved(f *flow, n int) {
-	if n <= 0 {
-		return
-	}
-	if f.way == Down && c.first.Load() == 0 {
+// came notes that a flow has read bytes: on the way up they count from here.
+func (c *conn) came(f *flow, n int) {
+	switch {
+	case n <= 0:
+	case f.way == Up:
+		c.count(f, n)
+	case c.first.Load() == 0:
 		c.first.Store(time.Now().UnixNano())
 	}
+}
+
+// left counts bytes that a flow is about to write: on the way down they count
+// from here. Those that could not be written it is told of again, below 0.
+func (c *conn) left(f *flow, n int) {
+	if f.way == Down {
+		c.count(f, n)
+	}
+}
+
+func (c *conn) count(f *flow, n int) {
 	c.bytes[f.way].Add(uint64(n))
 	f.moved.Add(uint64(n))
 }
 
 // resetBehind tells whether an end of stream that f has read was a reset.
 func (c *conn) resetBehind(f *flow) bool {
-	return !c.flows[1-f.way].shut.Load() && wasReset(f.src)
+	// In this order: a FIN of ours that is answered ends the socket, too.
+	return wasReset(f.src) && !c.flows[1-f.way].shut.Load()
 }
 
 // ended notes who has ended the connection first.

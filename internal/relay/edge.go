@@ -20,6 +20,9 @@ import (
 // pastReceipts is how many receipts of lifted effects an edge keeps.
 const pastReceipts = 1024
 
+// dialTime is how long connecting to a callee may take.
+const dialTime = 30 * time.Second
+
 // What a caller of Arm may decide on.
 var (
 	// ErrArmed: the id is taken.
@@ -51,8 +54,12 @@ type Edge struct {
 	spec   Spec
 	port   *port
 	budget *budget
+	slots  *slots
+	full   func()
 	report func(experiment.Exchange)
 	http   *httpEdge // nil on TCP edges
+
+	dialTime time.Duration
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -292,16 +299,22 @@ func sorted[T any](mu *sync.Mutex, live map[uint64]T) []T {
 	return all
 }
 
-// run accepts until the port is closed. A connection never waits for another.
+// run accepts until the port is closed. A connection never waits for another,
+// unless there are no descriptors for it.
 func (e *Edge) run() {
 	for {
 		c, ok := e.port.accept(e.ctx)
 		if !ok {
 			return
 		}
+		if !e.slots.take(connFiles, e.port.shut, e.full) {
+			c.Close()
+			return
+		}
 		e.accepted.Add(1)
 		id := e.lastID.Add(1)
 		if e.turnedAway(c) {
+			e.slots.add(-connFiles)
 			continue
 		}
 		if e.http != nil {
@@ -329,11 +342,11 @@ func (e *Edge) turnedAway(c *net.TCPConn) bool {
 	})
 }
 
-// dial connects to the callee's next address.
+// dial connects to the callee's next address, for at most 30 seconds.
 func (e *Edge) dial(ctx context.Context) (*net.TCPConn, error) {
 	n := e.nextUp.Add(1) - 1
 	addr := e.spec.Upstreams[n%uint64(len(e.spec.Upstreams))]
-	var d net.Dialer
+	d := net.Dialer{Timeout: e.dialTime}
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -341,8 +354,12 @@ func (e *Edge) dial(ctx context.Context) (*net.TCPConn, error) {
 	return c.(*net.TCPConn), nil
 }
 
+// forget lets go of a connection, which is closed, or of an exchange.
 func (e *Edge) forget(id uint64) {
 	e.live.Lock()
+	if _, ok := e.links[id]; ok {
+		e.slots.add(-connFiles)
+	}
 	delete(e.links, id)
 	delete(e.units, id)
 	e.live.Unlock()
@@ -397,6 +414,7 @@ func (e *Edge) close(ctx context.Context) error {
 	if e.http != nil {
 		e.http.close()
 	}
+	e.slots.add(-edgeFiles)
 	return err
 }
 

@@ -73,8 +73,11 @@ type Chunk struct {
 // Bounded is implemented by stages that want less to wait in the queue than the
 // relay allows, so that the sender feels the pressure.
 type Bounded interface {
-	// Bound is the most bytes that should wait at a time, at least 1.
+	// Bound is the most bytes that should wait for the stage at a time, at least
+	// 1. What other stages delay on top does not count.
 	Bound() int
+	// Rate is how many bytes per second the stage lets pass, above 0.
+	Rate() float64
 }
 
 // Holder is implemented by effects that hold bytes back until the lift. While

@@ -28,8 +28,9 @@ type exchange struct {
 	w    http.ResponseWriter
 	r    *http.Request
 	ctx  context.Context
-	key  string // of its draws; empty if it carries none
 	pool []io.Closer
+
+	piped bool // a goroutine reads the request's body
 
 	in, out atomic.Uint64
 	record  experiment.Exchange
@@ -54,9 +55,6 @@ func (h *httpEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Edge: h.edge.name, Conn: x.conn.id, Method: r.Method, Path: r.URL.Path, Start: time.Now(),
 		TraceID: traceID(r.Header.Get("Traceparent")), Idempotent: clip(r.Header.Get("Idempotency-Key")),
 	}
-	if x.record.TraceID != "" {
-		x.key = x.record.TraceID + " " + strconv.Itoa(h.tries.next(x.record.TraceID))
-	}
 	h.edge.exchanges.Add(1)
 	x.conn.busy.Add(1)
 	h.edge.live.Lock()
@@ -68,6 +66,13 @@ func (h *httpEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer x.finish()
 	// An answer may begin before the request has ended, as the callee likes.
 	http.NewResponseController(w).EnableFullDuplex()
+	if r.Header.Get("Expect") != "" {
+		// The server would tell the caller to go on as soon as somebody reads the
+		// body, but that is the callee's to say. It does so once only: now.
+		x.conn.mute.Store(true)
+		w.WriteHeader(http.StatusContinue)
+		x.conn.mute.Store(false)
+	}
 	if err := x.serve(); err != nil {
 		panic(http.ErrAbortHandler) // closes the connection, however it was ended
 	}
@@ -109,7 +114,11 @@ func (x *exchange) draw(a *armed) {
 		x.seen = map[*armed]bool{}
 	}
 	x.seen[a] = true
-	if h := a.draw(x.key, protected); h != nil {
+	key := x.record.TraceID
+	if key != "" {
+		key += " " + strconv.Itoa(a.tries.next(key))
+	}
+	if h := a.draw(key, protected); h != nil {
 		if h.holds(Up) || h.holds(Down) {
 			h.act()
 		}
@@ -159,14 +168,27 @@ func (x *exchange) stages(way Way) []staged {
 	return all
 }
 
-// pass waits while a way is held.
-func (x *exchange) pass(way Way) error {
+// heldBy returns what holds a way, nil if nothing does.
+func (x *exchange) heldBy(way Way) *hit {
 	if !x.drawn.Load() {
 		return nil
 	}
-	for _, h := range x.hurting() {
-		if !h.holds(way) {
-			continue
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, h := range x.hits {
+		if h.holds(way) && !h.isGone() {
+			return h
+		}
+	}
+	return nil
+}
+
+// pass waits while a way is held, by whatever comes and goes meanwhile.
+func (x *exchange) pass(way Way) error {
+	for {
+		h := x.heldBy(way)
+		if h == nil {
+			return nil
 		}
 		select {
 		case <-h.gone:
@@ -174,14 +196,33 @@ func (x *exchange) pass(way Way) error {
 			return errCut
 		}
 	}
-	return nil
 }
 
-// rest waits for a while on behalf of h, or until that is lifted.
+// passUnread is pass for as long as nobody reads the request's body.
+func (x *exchange) passUnread(way Way) error {
+	if x.heldBy(way) == nil {
+		return nil
+	}
+	defer x.watch()()
+	return x.pass(way)
+}
+
+// watch notices that the caller leaves, for as long as nobody reads the request's
+// body; without one the server does. It returns what ends it.
+func (x *exchange) watch() (stop func()) {
+	if x.r.Body == http.NoBody {
+		return func() {}
+	}
+	return x.conn.watch()
+}
+
+// rest waits for a while on behalf of h, or until that is lifted. Nobody may read
+// the request's body.
 func (x *exchange) rest(h *hit, d time.Duration) error {
 	if d <= 0 {
 		return nil
 	}
+	defer x.watch()()
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -205,6 +246,7 @@ func (x *exchange) serve() error {
 	}
 	if answer != nil {
 		x.record.EndedBy = "relay"
+		defer x.watch()()
 		return x.respond(answer)
 	}
 	req, err := x.request()
@@ -224,7 +266,7 @@ func (x *exchange) serve() error {
 
 // before does what happens to a request before it is forwarded.
 func (x *exchange) before() (*http.Response, error) {
-	var answer *http.Response
+	var answers []*hit
 	for _, h := range x.hurting() {
 		if d, ok := h.Effect.(Delayer); ok {
 			h.act()
@@ -244,14 +286,19 @@ func (x *exchange) before() (*http.Response, error) {
 		if h.swallows() && h.once(true) {
 			return nil, x.swallow()
 		}
-		if a, ok := h.Effect.(Answerer); ok && answer == nil && h.once(false) {
-			answer = a.Answer().response(x.r)
+		if _, ok := h.Effect.(Answerer); ok {
+			answers = append(answers, h)
 		}
 	}
-	if err := x.pass(Up); err != nil {
+	if err := x.passUnread(Up); err != nil {
 		return nil, err
 	}
-	return answer, nil
+	for _, h := range answers {
+		if h.once(false) {
+			return h.Effect.(Answerer).Answer().response(x.r), nil
+		}
+	}
+	return nil, nil
 }
 
 // end ends the caller's connection on an effect's word, unless that was lifted.
@@ -262,9 +309,11 @@ func (x *exchange) end(h *hit, how Ending) bool {
 	if !h.once(false) {
 		return false
 	}
-	// With a body unread, closing would be seen as a reset.
-	x.conn.SetReadDeadline(time.Now().Add(lingerTime))
-	io.CopyN(io.Discard, x.r.Body, 1<<20)
+	if x.r.Header.Get("Expect") == "" || x.conn.ahead.some() { // else it has sent no body
+		// With a body unread, closing would be seen as a reset.
+		x.conn.SetReadDeadline(time.Now().Add(lingerTime))
+		io.CopyN(io.Discard, x.r.Body, 1<<20)
+	}
 	x.conn.end("relay", how)
 	return true
 }
@@ -281,7 +330,7 @@ func (x *exchange) swallow() error {
 // connection reset, as it would have without us; a 502 of ours would be an
 // answer that nobody gave.
 func (x *exchange) failed(err error) error {
-	if x.ctx.Err() == nil && !x.conn.isOver() {
+	if x.pass(Down) == nil && x.ctx.Err() == nil && !x.conn.isOver() {
 		x.record.EndedBy = "callee"
 		x.conn.end("", howEnded(err))
 	}

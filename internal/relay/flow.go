@@ -65,7 +65,7 @@ func (f *flow) run() {
 		var err error
 		switch {
 		case p.hold:
-			err = f.await(nil)
+			err = f.held()
 		case p.swallow != nil:
 			err = f.swallow(p)
 		case len(p.stages) == 0 && f.q == nil:
@@ -78,6 +78,9 @@ func (f *flow) run() {
 		switch {
 		case err == nil, errors.Is(err, os.ErrDeadlineExceeded):
 		case err == errDelivered:
+			if f.way == Up {
+				f.lurk(&f.conn.answered)
+			}
 			return
 		default:
 			f.conn.fail(f.way, err)
@@ -103,6 +106,39 @@ func (f *flow) await(also <-chan struct{}) error {
 	return nil
 }
 
+// held waits for a change of the hits, or of the caller: one who resets the
+// connection under a hold is gone, and what it has sent with it. A caller's FIN
+// says nothing, and a callee's reset does not pass a hold.
+func (f *flow) held() error {
+	if f.way == Down || !watches {
+		return f.await(nil)
+	}
+	return f.pull.gone()
+}
+
+// lurk notices a reset of the source while nobody reads from it, and ends the
+// connection. It returns once stop is set and the read deadline is past.
+func (f *flow) lurk(stop *atomic.Bool) {
+	if !watches {
+		return
+	}
+	for {
+		f.src.SetReadDeadline(time.Time{})
+		if stop.Load() || f.conn.isOver() {
+			return
+		}
+		err := f.pull.gone()
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+		case f.conn.flows[1-f.way].shut.Load(): // a FIN that was answered
+			return
+		default:
+			f.conn.fail(f.way, err)
+			return
+		}
+	}
+}
+
 // read returns the next bytes. If the plan is over by the time they are there,
 // it keeps them for the next one and returns none.
 func (f *flow) read(p plan, limit int) (*block, int, error) {
@@ -113,7 +149,7 @@ func (f *flow) read(p plan, limit int) (*block, int, error) {
 		if b, n, err = f.pull.read(limit); err != nil {
 			return nil, 0, err
 		}
-		f.conn.moved(f, n)
+		f.conn.came(f, n)
 	}
 	if f.conn.version.Load() != p.version {
 		f.carry, f.carryN = b, n
@@ -135,7 +171,9 @@ func (f *flow) pass(p plan) error {
 		if full++; n < blockSize {
 			full = 0
 		}
-		_, err = f.dst.Write(b.buf[:n])
+		f.conn.left(f, n)
+		written, err := f.dst.Write(b.buf[:n])
+		f.conn.left(f, written-n)
 		b.release()
 		if err != nil {
 			return writeError{err}
@@ -150,7 +188,8 @@ func (f *flow) pass(p plan) error {
 func (f *flow) splice(p plan) error {
 	for f.conn.version.Load() == p.version {
 		n, err := f.dst.ReadFrom(&io.LimitedReader{R: f.src, N: spliceBytes})
-		f.conn.moved(f, int(n))
+		f.conn.came(f, int(n))
+		f.conn.left(f, int(n))
 		switch {
 		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !wasReset(f.src):
 			return writeError{err}
@@ -317,15 +356,18 @@ func (f *flow) write(q *queue, written chan struct{}) {
 
 func (f *flow) writeBatch(batch []entry) error {
 	bufs := make(net.Buffers, 0, len(batch))
+	size := 0
 	for i := range batch {
 		if len(batch[i].data) > 0 {
-			bufs = append(bufs, batch[i].data)
+			bufs, size = append(bufs, batch[i].data), size+len(batch[i].data)
 		}
 	}
 	if len(bufs) == 0 {
 		return nil
 	}
-	_, err := bufs.WriteTo(f.dst)
+	f.conn.left(f, size)
+	n, err := bufs.WriteTo(f.dst)
+	f.conn.left(f, int(n)-size)
 	return err
 }
 

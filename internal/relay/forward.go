@@ -33,6 +33,11 @@ func strip(h http.Header) {
 	if slices.ContainsFunc(named, func(s string) bool { return strings.EqualFold(s, "upgrade") }) {
 		upgrade = h.Get("Upgrade")
 	}
+	if strings.Contains(strings.ToLower(upgrade), "h2c") {
+		// Its settings end at this connection, and so does the offer.
+		upgrade = ""
+		h.Del("Http2-Settings")
+	}
 	trailers := slices.ContainsFunc(h["Te"], func(s string) bool { return strings.Contains(strings.ToLower(s), "trailers") })
 	for _, name := range append(named, hopByHop...) {
 		h.Del(name)
@@ -51,6 +56,7 @@ func strip(h http.Header) {
 func (x *exchange) request() (*http.Request, error) {
 	out := x.r.Clone(x.ctx)
 	out.URL.Scheme, out.URL.Host = "http", x.edge.edge.spec.Upstreams[0]
+	out.URL.Opaque, out.URL.RawQuery, out.URL.ForceQuery = target(x.r.RequestURI), "", false
 	out.RequestURI, out.Close = "", false
 	out.Host = x.r.Host
 	strip(out.Header)
@@ -70,12 +76,33 @@ func (x *exchange) request() (*http.Request, error) {
 	out.Trailer = x.r.Trailer
 	body, err := x.requestBody()
 	out.Body = body
+	if err == nil {
+		err = x.pass(Up) // something may hold it since
+	}
 	return out, err
+}
+
+// target takes the path and query out of a request's target, byte for byte.
+func target(uri string) string {
+	if strings.HasPrefix(uri, "/") || uri == "*" {
+		return uri
+	}
+	_, rest, _ := strings.Cut(uri, "://")
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		rest = rest[i:]
+	} else {
+		rest = ""
+	}
+	if !strings.HasPrefix(rest, "/") {
+		rest = "/" + rest
+	}
+	return rest
 }
 
 func (x *exchange) requestBody() (io.ReadCloser, error) {
 	none := x.r.Body == nil || x.r.Body == http.NoBody
 	if stages := x.stages(Up); len(stages) > 0 {
+		x.piped = true
 		p := x.newPipe(stages, func() { x.conn.SetReadDeadline(past) })
 		if none {
 			p.q.through(stages, Chunk{Due: time.Now(), End: Close}, nil)
@@ -87,7 +114,7 @@ func (x *exchange) requestBody() (io.ReadCloser, error) {
 			return nil, err
 		}
 		if !none {
-			return p, nil
+			return stagedBody{p}, nil
 		}
 	}
 	switch {
@@ -95,11 +122,22 @@ func (x *exchange) requestBody() (io.ReadCloser, error) {
 		b := &requestBody{x: x}
 		x.pool = append(x.pool, closer(b.stop))
 		return b, nil
-	case x.r.Method == http.MethodGet || x.r.Method == http.MethodHead || x.r.Method == http.MethodOptions:
+	case x.r.Method == http.MethodGet || x.r.Method == http.MethodHead || x.r.Method == http.MethodOptions || x.r.Method == http.MethodTrace:
 		// Not http.NoBody, which would make the request repeatable.
 		return emptyBody{}, nil
 	}
 	return http.NoBody, nil
+}
+
+// stagedBody is the caller's body as it leaves the stages.
+type stagedBody struct{ *pipe }
+
+func (b stagedBody) Read(p []byte) (int, error) {
+	n, err := b.pipe.Read(p)
+	if held := b.x.pass(Up); held != nil {
+		return 0, held
+	}
+	return n, err
 }
 
 type closer func()
@@ -147,8 +185,8 @@ func (b *requestBody) stop() {
 	b.mu.Unlock()
 }
 
-// roundTrip has the callee answer. It tries again only when a connection of the
-// pool turned out to be dead before a single byte of the request was sent.
+// roundTrip has the callee answer. It tries again only when the connection of
+// the request before turned out to be dead before a single byte of the request was sent.
 func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	defer func() {
 		x.mu.Lock()
@@ -163,7 +201,9 @@ func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 			GotConn: func(i httptrace.GotConnInfo) {
 				if c, ok := i.Conn.(*calleeConn); ok {
 					conn, before, reused = c, c.written.Load(), i.Reused
+					c.keepSlashes(req)
 				}
+				x.passDialled()
 			},
 			GotFirstResponseByte: func() {
 				x.mu.Lock()
@@ -174,7 +214,7 @@ func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 				return x.inform(code, http.Header(h))
 			},
 		}
-		resp, err := x.edge.pool.RoundTrip(req.WithContext(httptrace.WithClientTrace(x.ctx, trace)))
+		resp, err := x.conn.callee.RoundTrip(req.WithContext(httptrace.WithClientTrace(x.ctx, trace)))
 		if err == nil {
 			return resp, nil
 		}
@@ -184,10 +224,19 @@ func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// inform passes an interim answer on. 100 Continue comes from our own server,
-// when the transport begins to read the body.
+// passDialled holds the head of a request back if something does since it was
+// dialled for. A caller who leaves ends that.
+func (x *exchange) passDialled() {
+	if x.piped {
+		x.pass(Up)
+		return
+	}
+	x.passUnread(Up)
+}
+
+// inform passes an interim answer on.
 func (x *exchange) inform(code int, h http.Header) error {
-	if code == http.StatusContinue || code == http.StatusSwitchingProtocols {
+	if code == http.StatusSwitchingProtocols || !x.r.ProtoAtLeast(1, 1) {
 		return nil
 	}
 	if err := x.pass(Down); err != nil {
@@ -230,11 +279,18 @@ func (a Answer) response(r *http.Request) *http.Response {
 }
 
 // upgrade carries the bytes of a connection that has changed its protocol.
-// Effects that hold or end it still apply.
+// Effects that hold, shape or end it still apply.
 func (x *exchange) upgrade(resp *http.Response) error {
 	callee, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok {
 		return x.failed(errors.New("the connection cannot be written to after its upgrade"))
+	}
+	down, err := x.shaped(Down, callee, func() { callee.Close() })
+	if err == nil {
+		err = x.pass(Down)
+	}
+	if err != nil {
+		return err
 	}
 	conn, buffered, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
@@ -258,14 +314,15 @@ func (x *exchange) upgrade(resp *http.Response) error {
 	})
 	var ways sync.WaitGroup
 	ways.Go(func() {
-		if x.carry(Up, callee, buffered.Reader, &x.in) {
+		up, err := x.shaped(Up, buffered.Reader, func() { conn.SetReadDeadline(past) })
+		if err == nil && x.carry(Up, callee, up, &x.in) {
 			x.mu.Lock()
 			x.record.EndedBy = "caller"
 			x.mu.Unlock()
 		}
 		shut(callee)
 	})
-	x.carry(Down, conn, callee, &x.out)
+	x.carry(Down, conn, down, &x.out)
 	if !x.conn.isOver() {
 		x.conn.CloseWrite()
 	}
@@ -273,6 +330,20 @@ func (x *exchange) upgrade(resp *http.Response) error {
 	close(stop)
 	both.Wait()
 	return nil
+}
+
+// shaped takes a way of it through the stages of the exchange.
+func (x *exchange) shaped(way Way, src io.Reader, interrupt func()) (io.Reader, error) {
+	stages := x.stages(way)
+	if len(stages) == 0 {
+		return src, nil
+	}
+	p := x.newPipe(stages, interrupt)
+	go p.fill(src, func(int) {})
+	if way == Up {
+		return p, nil // its head has passed with the request
+	}
+	return p, p.head()
 }
 
 // shut ends the sending side, of what can do that; else all of it.

@@ -17,6 +17,7 @@ type port struct {
 	mu      sync.Mutex
 	ln      *net.TCPListener
 	serving chan struct{} // closed while connections are accepted
+	shut    chan struct{} // closed with the port
 	refused bool
 	closed  bool
 }
@@ -42,7 +43,7 @@ func openPort(ctx context.Context, addr string) (*port, error) {
 				return nil, err
 			}
 		}
-		p := &port{addr: bound, ln: l.(*net.TCPListener), serving: make(chan struct{})}
+		p := &port{addr: bound, ln: l.(*net.TCPListener), serving: make(chan struct{}), shut: make(chan struct{})}
 		close(p.serving)
 		return p, nil
 	}
@@ -127,6 +128,7 @@ func (p *port) close() {
 		return
 	}
 	p.closed = true
+	close(p.shut)
 	p.ln.Close()
 	if p.refused {
 		close(p.serving)

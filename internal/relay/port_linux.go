@@ -45,11 +45,17 @@ func onSocket(c syscall.Conn, do func(fd int) error) error {
 // while after a FIN it waits for us to close. Only for sockets whose sending
 // side we have not shut.
 func wasReset(c *net.TCPConn) bool {
-	const tcpClose = 7 // TCP_CLOSE in the kernel's list of states
-	state := 0
-	err := onSocket(c, func(fd int) (err error) {
-		state, err = syscall.GetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_INFO)
-		return err
+	shut := false
+	err := onSocket(c, func(fd int) error {
+		shut = isShut(fd)
+		return nil
 	})
+	return err == nil && shut
+}
+
+// isShut tells whether the kernel is done with a socket's connection.
+func isShut(fd int) bool {
+	const tcpClose = 7 // TCP_CLOSE in the kernel's list of states
+	state, err := syscall.GetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_INFO)
 	return err == nil && state&0xff == tcpClose
 }

@@ -20,6 +20,9 @@ func listenAgain(ctx context.Context, _ *net.TCPListener, addr string) (*net.TCP
 // wasReset cannot be told here.
 func wasReset(*net.TCPConn) bool { return false }
 
+// isShut cannot be told here.
+func isShut(int) bool { return false }
+
 // reopen listens at an address that was in use a moment ago.
 func reopen(ctx context.Context, addr string) (*net.TCPListener, error) {
 	var lc net.ListenConfig

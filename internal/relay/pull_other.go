@@ -2,7 +2,17 @@
 
 package relay
 
-import "net"
+import (
+	"errors"
+	"math"
+	"net"
+)
+
+// watches: a reset is noticed by reading only.
+const watches = false
+
+// fileLimit is how many descriptors the process may have; there is no limit.
+func fileLimit() int { return math.MaxInt32 }
 
 // puller reads from a socket into blocks.
 type puller struct{ conn *net.TCPConn }
@@ -20,3 +30,6 @@ func (p *puller) read(limit int) (*block, int, error) {
 	}
 	return b, n, nil
 }
+
+// gone cannot be told here.
+func (p *puller) gone() error { return errors.ErrUnsupported }

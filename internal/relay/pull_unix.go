@@ -4,9 +4,22 @@ package relay
 
 import (
 	"io"
+	"math"
 	"net"
 	"syscall"
 )
+
+// watches: a reset is noticed without reading.
+const watches = true
+
+// fileLimit is how many descriptors the process may have.
+func fileLimit() int {
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+		return math.MaxInt32
+	}
+	return int(min(uint64(r.Cur), math.MaxInt32))
+}
 
 // puller reads from a socket into blocks and holds none while it waits, so that
 // an idle connection costs no buffer.
@@ -62,4 +75,28 @@ func (p *puller) read(limit int) (*block, int, error) {
 	b := p.block
 	p.block = nil
 	return b, p.n, p.err
+}
+
+// gone waits, as long as the read deadline allows, for the peer to reset the
+// connection, and takes no byte. A FIN does not count: it may be half a close.
+func (p *puller) gone() error {
+	if err := p.rc.Read(isReset); err != nil {
+		return err
+	}
+	return syscall.ECONNRESET
+}
+
+// isReset is tried again at every event of the socket.
+func isReset(fd uintptr) bool {
+	var b [1]byte
+	for {
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
+		switch err {
+		case syscall.EINTR:
+			continue
+		case nil, syscall.EAGAIN:
+			return isShut(int(fd)) // bytes that came before a reset hide it
+		}
+		return true
+	}
 }

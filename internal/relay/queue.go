@@ -9,7 +9,7 @@ import (
 
 const (
 	blockSize  = 64 << 10  // what is read at most at a time
-	queueFloor = 1 << 20   // bytes that every queue may hold
+	queueFloor = 64 << 10  // bytes that every queue may hold
 	queueLimit = 32 << 20  // bytes that a queue may hold while the budget lasts
 	budgetSize = 256 << 20 // bytes that all queues of a set hold before the floor applies
 	entryCost  = 128       // what an entry costs besides its bytes
@@ -71,8 +71,38 @@ type queue struct {
 	entries []entry
 	head    int
 	cost    int // of what was pushed and not yet settled
+	taken   int // of what was taken and not yet settled
+	line    backlog
 	held    bool
 	closed  bool
+}
+
+// backlog is what waits for the tightest stage that has a rate, as if no other
+// stage delayed anything: it drains at that rate whatever becomes of the bytes
+// behind the stage, so that a delay there or before takes nothing from the rate.
+type backlog struct {
+	bytes float64
+	rate  float64 // per second; 0 without such a stage
+	asOf  time.Time
+	timer *time.Timer // tells the pusher that there is room again
+}
+
+// at brings the backlog up to date.
+func (b *backlog) at(now time.Time) float64 {
+	b.bytes = max(0, b.bytes-b.rate*now.Sub(b.asOf).Seconds())
+	b.asOf = now
+	return b.bytes
+}
+
+// add counts bytes that wait for a stage of that rate. What waited for a faster
+// one before is taken to wait no longer than it would have.
+func (b *backlog) add(n int, rate float64, now time.Time) {
+	b.at(now)
+	if b.rate > rate {
+		b.bytes *= rate / b.rate
+	}
+	b.rate = rate
+	b.bytes += float64(n)
 }
 
 func newQueue(b *budget) *queue {
@@ -86,7 +116,9 @@ func signal(c chan struct{}) {
 	}
 }
 
-// room is how many bytes may be pushed now; bound narrows it if above 0.
+// room is how many bytes may be pushed now; bound narrows it if above 0: to what
+// still waits for the stage with the bound, and what is due but was not taken. If
+// there is none, space tells when to ask again.
 func (q *queue) room(bound int) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -94,10 +126,42 @@ func (q *queue) room(bound int) int {
 	if q.budget.used.Load() >= budgetSize {
 		limit = queueFloor
 	}
-	if bound > 0 {
-		limit = min(limit, bound+entryCost)
+	room := max(0, limit-q.cost)
+	if bound <= 0 || room == 0 {
+		return room
 	}
-	return max(0, limit-q.cost)
+	now := time.Now()
+	waits := q.line.at(now)
+	room = min(room, bound-int(waits)-q.stuck(now, bound))
+	// Not byte by byte: a twentieth of the bound at least.
+	if least := max(1, bound/20); room < least {
+		if lacks := float64(least) - (float64(bound) - waits); lacks > 0 && q.line.rate > 0 {
+			q.remind(time.Duration(lacks/q.line.rate*float64(time.Second)) + time.Millisecond)
+		}
+		return 0
+	}
+	return room
+}
+
+// stuck is the cost of what should have been written by now and was not; above
+// most it is not exact.
+func (q *queue) stuck(now time.Time, most int) int {
+	cost := q.taken
+	for i := q.head; i < len(q.entries) && cost <= most && !q.entries[i].due.After(now); i++ {
+		cost += q.entries[i].cost()
+	}
+	return max(0, cost-entryCost)
+}
+
+// remind signals space after a while. q.mu is held.
+func (q *queue) remind(after time.Duration) {
+	switch {
+	case q.closed:
+	case q.line.timer == nil:
+		q.line.timer = time.AfterFunc(after, func() { signal(q.space) })
+	default:
+		q.line.timer.Reset(after)
+	}
 }
 
 // push adds an entry; a closed queue lets go of it.
@@ -151,6 +215,7 @@ func (q *queue) take(batch []entry) (_ []entry, next time.Time, open bool) {
 			break
 		}
 		batch, size = append(batch, e), size+len(e.data)
+		q.taken += e.cost()
 		q.entries[q.head] = entry{}
 		q.head++
 		if e.end != GoesOn {
@@ -180,6 +245,7 @@ func (q *queue) settle(batch []entry) {
 	}
 	q.mu.Lock()
 	q.cost -= cost
+	q.taken -= cost
 	q.mu.Unlock()
 	q.budget.used.Add(-int64(cost))
 	signal(q.space)
@@ -237,6 +303,9 @@ func (q *queue) close() {
 	}
 	q.entries, q.head, q.closed = nil, 0, true
 	q.cost -= cost
+	if q.line.timer != nil {
+		q.line.timer.Stop()
+	}
 	q.mu.Unlock()
 	q.budget.used.Add(-int64(cost))
 	signal(q.kick)
@@ -264,8 +333,17 @@ func bound(stages []staged) int {
 
 // through sends a chunk through the stages and queues what comes out.
 func (q *queue) through(stages []staged, c Chunk, b *block) {
+	rate := 0.0
 	for _, s := range stages {
 		s.hit.act()
+		if b, ok := s.stage.(Bounded); ok && (rate == 0 || b.Rate() < rate) {
+			rate = b.Rate()
+		}
+	}
+	if rate > 0 && len(c.Data) > 0 {
+		q.mu.Lock()
+		q.line.add(len(c.Data), rate, time.Now())
+		q.mu.Unlock()
 	}
 	q.step(stages, c, entry{block: b})
 }

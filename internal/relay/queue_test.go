@@ -79,3 +79,33 @@ func TestPushAfterLiftIsNotDelayed(t *testing.T) {
 		t.Errorf("%d", b.used.Load())
 	}
 }
+
+// rated lets everything pass at once, but wants little to wait.
+type rated struct{ still }
+
+func (rated) Bound() int    { return 1000 }
+func (rated) Rate() float64 { return 1e12 }
+
+// Bytes that a peer does not take count against the bound, whether they are due
+// in the queue or being written.
+func TestWhatIsStuckCountsAgainstTheBound(t *testing.T) {
+	var b budget
+	q := newQueue(&b)
+	stages := []staged{{&hit{armed: &armed{gone: make(chan struct{})}}, rated{}}}
+	most := bound(stages)
+	if got := q.room(most); got != 1000 {
+		t.Errorf("room for %d", got)
+	}
+	q.through(stages, Chunk{Data: make([]byte, 1000), Due: time.Now()}, nil)
+	if got := q.room(most); got != 0 {
+		t.Errorf("room for %d behind what is due", got)
+	}
+	batch, _, _ := q.take(nil)
+	if got := q.room(most); got != 0 {
+		t.Errorf("room for %d behind what is being written", got)
+	}
+	q.settle(batch)
+	if got := q.room(most); got != 1000 {
+		t.Errorf("room for %d once it was written", got)
+	}
+}

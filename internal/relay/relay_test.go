@@ -567,8 +567,36 @@ func TestBlackholeSwallowsAndCloses(t *testing.T) {
 	if got.Load() != 0 {
 		t.Errorf("%d bytes reached the callee", got.Load())
 	}
+	if s := w.set.Status()[0]; s.BytesIn != 8<<20 || s.BytesOut != 0 {
+		t.Errorf("%d bytes from callers, %d to callers", s.BytesIn, s.BytesOut)
+	}
 	if !silent(t, idle, 20*time.Millisecond) {
 		t.Error("a connection that lost nothing was closed")
+	}
+}
+
+// What a black hole takes on the way down was not sent to the caller.
+func TestSwallowedAnswersDoNotCount(t *testing.T) {
+	w := newWorld(t)
+	const size = 4 << 20
+	armed, sent := make(chan struct{}), make(chan struct{})
+	f := w.open("a", "b", experiment.TCP, server(t, func(c *net.TCPConn) {
+		io.Copy(c, io.LimitReader(c, 1))
+		<-armed
+		io.CopyN(c, newStream(1), size)
+		close(sent)
+		c.Read(make([]byte, 1))
+	}))
+	c := dial(t, f.Spec().Listen)
+	ping(t, c)
+	arm(t, f, "hole", hole{})
+	close(armed)
+	<-sent
+	lift(t, f, "hole")
+	c.Read(make([]byte, 1))
+	until(t, "the end", func() bool { return len(w.exchanges()) == 1 })
+	if s, x := w.set.Status()[0], w.exchanges()[0]; s.BytesOut != 1 || x.BytesOut != 1 {
+		t.Errorf("%d and %d bytes to callers; it was one", s.BytesOut, x.BytesOut)
 	}
 }
 

@@ -50,6 +50,9 @@ func flush(w http.ResponseWriter) {
 func (x *exchange) writeHead(resp *http.Response) {
 	h := x.w.Header()
 	strip(resp.Header)
+	if resp.Close {
+		h["Connection"] = []string{"close"}
+	}
 	for k, v := range resp.Header {
 		h[k] = v
 	}
@@ -68,6 +71,9 @@ func (x *exchange) writeHead(resp *http.Response) {
 func (x *exchange) endBody(resp *http.Response, err error) error {
 	if err != io.EOF {
 		return x.failed(err)
+	}
+	if err := x.pass(Down); err != nil {
+		return err
 	}
 	if x.record.EndedBy == "" {
 		x.record.EndedBy = "callee"
@@ -92,6 +98,9 @@ func (x *exchange) respondStaged(resp *http.Response, stages []staged) error {
 	p := x.newPipe(stages, func() { resp.Body.Close() })
 	go p.fill(resp.Body, func(int) {})
 	if err := p.head(); err != nil {
+		return err
+	}
+	if err := x.pass(Down); err != nil {
 		return err
 	}
 	x.writeHead(resp)

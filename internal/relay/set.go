@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/chaosctl/chaosctl/experiment"
 	"github.com/chaosctl/chaosctl/fault"
@@ -28,17 +29,29 @@ type Options struct {
 	// connection of a TCP edge, from many goroutines. It must not block. It may
 	// be nil.
 	Exchange func(experiment.Exchange)
+	// Full is called, once a minute at most, when an edge accepts nothing more
+	// until a connection ends, because what is left of the process's descriptors
+	// is kept for the rest of it. It must not block. It may be nil.
+	Full func(edge string)
 }
+
+// fullEvery is how long nothing more is said about a lack of descriptors.
+const fullEvery = time.Minute
 
 // Set is all edges of a process. Its methods may be called concurrently.
 type Set struct {
 	report func(experiment.Exchange)
+	full   func(edge string)
 	budget budget
+	slots  *slots
+
+	dialTime time.Duration
 
 	mu     sync.RWMutex
 	edges  map[string]*Edge
 	held   map[string]bool // names that are being opened
 	closed bool
+	said   time.Time // when full was called
 }
 
 // NewSet returns a set without edges.
@@ -46,7 +59,10 @@ func NewSet(o Options) *Set {
 	if o.Exchange == nil {
 		o.Exchange = func(experiment.Exchange) {}
 	}
-	return &Set{report: o.Exchange, edges: map[string]*Edge{}, held: map[string]bool{}}
+	if o.Full == nil {
+		o.Full = func(string) {}
+	}
+	return &Set{report: o.Exchange, full: o.Full, slots: newSlots(fileLimit()), dialTime: dialTime, edges: map[string]*Edge{}, held: map[string]bool{}}
 }
 
 // Open opens edges, all or none: if one cannot listen, the error names it with
@@ -71,6 +87,7 @@ func (s *Set) Open(ctx context.Context, specs ...Spec) (err error) {
 				e.cancel()
 				continue
 			}
+			s.slots.add(edgeFiles)
 			s.edges[e.name] = e
 			e.start()
 		}
@@ -120,6 +137,7 @@ func (s *Set) open(ctx context.Context, spec Spec) (*Edge, error) {
 	spec.Listen, spec.Upstreams = p.addr, slices.Clone(spec.Upstreams)
 	e := &Edge{
 		name: name, spec: spec, port: p, budget: &s.budget, report: s.report,
+		slots: s.slots, full: func() { s.sayFull(name) }, dialTime: s.dialTime,
 		links: map[uint64]link{}, units: map[uint64]unit{},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -127,6 +145,19 @@ func (s *Set) open(ctx context.Context, spec Spec) (*Edge, error) {
 		e.http = newHTTPEdge(e)
 	}
 	return e, nil
+}
+
+// sayFull tells that an edge waits for descriptors, unless that was said lately.
+func (s *Set) sayFull(edge string) {
+	s.mu.Lock()
+	again := time.Since(s.said) >= fullEvery
+	if again {
+		s.said = time.Now()
+	}
+	s.mu.Unlock()
+	if again {
+		s.full(edge)
+	}
 }
 
 func (e *Edge) start() {

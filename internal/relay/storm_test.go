@@ -371,18 +371,27 @@ func TestMemoryIsBounded(t *testing.T) {
 	for range conns {
 		dial(t, e.Spec().Listen)
 	}
-	last := uint64(0)
+	last := int64(0)
 	until(t, "reading to stop", func() bool { // no byte for 100 ms
-		now := w.set.Status()[0].BytesOut
+		now := w.set.Queued()
 		still := now == last && now > 0
 		last = now
 		time.Sleep(100 * time.Millisecond)
 		return still
 	})
-	// The budget of 256 MiB, what was in flight when it was reached, and the
-	// floor of each connection.
-	if got, most := last>>20, uint64(256+2*conns); got > most || got < 64 {
+	// The budget of 256 MiB, and what was in flight when it was reached.
+	if got, most := last>>20, int64(256+1); got > most || got < 64 {
 		t.Errorf("%d MiB wait in queues; at most %d should", got, most)
+	}
+	// With the budget spent, those that come now may still queue some, little.
+	const late = 200
+	for range late {
+		dial(t, e.Spec().Listen)
+	}
+	until(t, "each of the late to have some bytes queued", func() bool { return w.set.Queued()-last >= late*32<<10 })
+	time.Sleep(200 * time.Millisecond)
+	if more := w.set.Queued() - last; more > late*(128<<10) {
+		t.Errorf("%d late connections hold %d KiB each", late, more/late>>10)
 	}
 	lift(t, e, "slow")
 	arm(t, e, "kill", killer{how: relay.Reset})

@@ -25,14 +25,22 @@ func answer(p *fault.Status) relay.Answer {
 		a.Header.Set(k, v)
 	}
 	switch {
-	case p.Code == http.StatusNoContent || p.Code == http.StatusNotModified:
+	case p.Code == http.StatusNoContent || p.Code == http.StatusResetContent || p.Code == http.StatusNotModified:
 	case p.Body != nil:
 		a.Body = []byte(*p.Body)
 	default:
-		a.Body = fmt.Appendf(nil, `{"status":%d,"error":%q,"injectedBy":"chaosctl"}`+"\n", p.Code, http.StatusText(p.Code))
+		a.Body = fmt.Appendf(nil, `{"status":%d,"error":%q,"injectedBy":"chaosctl"}`+"\n", p.Code, phrase(p.Code))
 		if a.Header.Get("Content-Type") == "" {
 			a.Header.Set("Content-Type", "application/json")
 		}
 	}
 	return a
+}
+
+// phrase says what a status means; by its class if it has no name.
+func phrase(code int) string {
+	if s := http.StatusText(code); s != "" {
+		return s
+	}
+	return [...]string{"Success", "Redirection", "Client Error", "Server Error"}[code/100-2]
 }

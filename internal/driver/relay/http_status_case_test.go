@@ -35,6 +35,8 @@ func TestStatusAnswersAsAsked(t *testing.T) {
 		"default body": {fault.Status{Code: 503}, "GET", `503 application/json 69 {"status":503,"error":"Service Unavailable","injectedBy":"chaosctl"}` + "\n"},
 		"own":          {fault.Status{Code: 410, Body: &text, Headers: map[string]string{"content-type": "text/html"}}, "GET", "410 text/html 11 " + text},
 		"head":         {fault.Status{Code: 503, Body: &text}, "HEAD", "503  11 "},
+		"no name":      {fault.Status{Code: 599}, "GET", `599 application/json 62 {"status":599,"error":"Server Error","injectedBy":"chaosctl"}` + "\n"},
+		"reset":        {fault.Status{Code: 205}, "GET", "205  0 "},
 		"no content":   {fault.Status{Code: 204}, "GET", "204  0 "},
 	} {
 		t.Run(name, func(t *testing.T) {

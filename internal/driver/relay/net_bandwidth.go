@@ -56,3 +56,6 @@ func (l *line) send(n int) time.Time {
 
 // Bound lets a fifth of a second wait, so that the sender feels the limit.
 func (l *line) Bound() int { return int(min(max(l.rate/5, 512), 4<<20)) }
+
+// Rate is the line's, in bytes per second.
+func (l *line) Rate() float64 { return l.rate }

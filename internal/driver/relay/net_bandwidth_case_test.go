@@ -49,3 +49,46 @@ func TestBandwidthIsExact(t *testing.T) {
 		t.Errorf("%d bytes at %d/s took %s, not %s", size, rate, took, want)
 	}
 }
+
+// A delay beside a rate takes nothing from the rate, whichever came first: the
+// bytes under way do not count as waiting for the line.
+func TestLatencyTakesNothingFromBandwidth(t *testing.T) {
+	const rate, size, delay = 2 << 20, 3 << 20, time.Second
+	bandwidth := func(p *place) fault.Fault {
+		return p.fault(fault.NetBandwidth, func(q fault.Params) { q.(*fault.Bandwidth).Rate = rate })
+	}
+	latency := func(p *place) fault.Fault {
+		return p.fault(fault.NetLatency, func(q fault.Params) { q.(*fault.Latency).Delay = fault.Duration(delay) })
+	}
+	for name, order := range map[string][]func(*place) fault.Fault{
+		"latency first": {latency, bandwidth}, "bandwidth first": {bandwidth, latency},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := tcpPlace(t)
+			for i, f := range order {
+				c, err := p.driver.Plan(t.Context(), f(p))
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.ID = string(rune('a' + i))
+				if err := p.driver.Apply(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
+			}
+			conn := p.dial()
+			defer conn.Close()
+			start := time.Now()
+			go conn.Write(make([]byte, size))
+			if _, err := io.ReadFull(conn, make([]byte, size)); err != nil {
+				t.Fatal(err)
+			}
+			line := time.Duration(float64(size) / rate * float64(time.Second))
+			// With the bound on everything it is a fifth of a second's bytes per
+			// delay: 9 s.
+			if took := time.Since(start); took < (line+delay)*98/100 || took > 2*(line+delay) {
+				t.Errorf("took %s, not %s", took, line+delay)
+			}
+		})
+	}
+}

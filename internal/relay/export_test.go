@@ -1,0 +1,9 @@
+package relay
+
+import "time"
+
+// Queued is how many bytes all queues of the set hold.
+func (s *Set) Queued() int64 { return s.budget.used.Load() }
+
+// DialFor makes dials of edges that are opened later last for d at most.
+func (s *Set) DialFor(d time.Duration) { s.dialTime = d }
