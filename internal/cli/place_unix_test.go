@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/chaosctl/chaosctl/experiment"
 )
@@ -122,7 +123,8 @@ func TestWriteToPipe(t *testing.T) {
 	if err := writeText(pipe, "lost"); err == nil || !strings.Contains(err.Error(), "nobody reads it") {
 		t.Errorf("without a reader: %v", err)
 	}
-	r, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	// A reader of its own would see the end of the pipe before there is a writer.
+	r, err := os.OpenFile(pipe, os.O_RDWR|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,9 +132,13 @@ func TestWriteToPipe(t *testing.T) {
 	long := strings.Repeat("0123456789", 50_000) // more than a pipe holds
 	wrote := make(chan error, 1)
 	go func() { wrote <- writeText(pipe, long) }()
+	if err := r.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
 	got := make([]byte, len(long))
 	if _, err := io.ReadFull(r, got); err != nil || string(got) != long {
 		t.Errorf("read: %v", err)
+		_ = r.Close() // whoever writes would wait for ever
 	}
 	if err := <-wrote; err != nil {
 		t.Error(err)
