@@ -106,6 +106,8 @@ Try it now, with nothing to set up:   chaosctl demo`,
 	for _, g := range [][2]string{{"hurt", "Hurt and heal:"}, {"judge", "Experiments:"}, {"learn", "The catalogue:"}, {"tools", "Tools:"}} {
 		root.AddGroup(&cobra.Group{ID: g[0], Title: g[1]})
 	}
+	root.Version = versionText(version())
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Explain a command", GroupID: "tools", RunE: helpFor})
 	grouped(root, "hurt", a.serveCommand(), a.injectCommand(), a.statusCommand(), a.liftCommand(), a.haltCommand())
 	grouped(root, "judge", a.demoCommand(), a.planCommand(), a.runCommand(), a.reportCommand())

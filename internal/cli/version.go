@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -19,14 +20,18 @@ func (a *app) versionCommand() *cobra.Command {
 			if a.json() {
 				return a.printJSON(v)
 			}
-			a.printf("chaosctl %s", v.Chaosctl)
-			if v.Commit != "" {
-				a.printf(" (%s)", v.Commit)
-			}
-			a.printf(" %s %s/%s\n", v.Go, v.OS, v.Arch)
+			a.printf("%s\n", versionText(v))
 			return nil
 		},
 	}
+}
+
+func versionText(v experiment.Version) string {
+	commit := ""
+	if v.Commit != "" {
+		commit = " (" + v.Commit + ")"
+	}
+	return fmt.Sprintf("chaosctl %s%s %s %s/%s", v.Chaosctl, commit, v.Go, v.OS, v.Arch)
 }
 
 // version reads what the Go tool recorded in the binary.
