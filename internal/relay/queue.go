@@ -280,8 +280,12 @@ func (q *queue) drop(a *armed) {
 			}
 		}
 	}
+	// The line may have been that effect's: what is left of it paces by its own
+	// due times.
+	q.line.bytes, q.line.rate = 0, 0
 	q.mu.Unlock()
 	signal(q.kick)
+	signal(q.space)
 }
 
 // hold stops what waits from leaving, or lets it go.
@@ -316,6 +320,22 @@ func (q *queue) close() {
 type staged struct {
 	hit   *hit
 	stage Stage
+}
+
+// alive leaves out the stages of effects that have been lifted.
+func alive(stages []staged) []staged {
+	for i, s := range stages {
+		if s.hit.armed.isGone() {
+			left := append([]staged{}, stages[:i]...)
+			for _, s := range stages[i+1:] {
+				if !s.hit.armed.isGone() {
+					left = append(left, s)
+				}
+			}
+			return left
+		}
+	}
+	return stages
 }
 
 // bound is the tightest wish of the stages, 0 if there is none.

@@ -161,12 +161,13 @@ func (x *exchange) newPipe(stages []staged, interrupt func()) *pipe {
 // fill reads src to its end.
 func (p *pipe) fill(src io.Reader, count func(int)) {
 	defer close(p.filled)
-	most := bound(p.stages)
+	stages := p.stages
 	b := newBlock()
 	defer func() { b.release() }()
 	for {
-		room := p.q.room(most)
-		for ; room == 0; room = p.q.room(most) {
+		stages = alive(stages)
+		room := p.q.room(bound(stages))
+		for ; room == 0; room = p.q.room(bound(stages)) {
 			select {
 			case <-p.q.space:
 			case <-p.x.ctx.Done():
@@ -175,13 +176,14 @@ func (p *pipe) fill(src io.Reader, count func(int)) {
 			if p.q.isClosed() {
 				return
 			}
+			stages = alive(stages)
 		}
 		n, err := src.Read(b.buf[:min(room, blockSize)])
 		now := time.Now()
 		if n > 0 {
 			count(n)
 			c, keep := chunkOf(b, n, now)
-			p.q.through(p.stages, c, keep)
+			p.q.through(stages, c, keep)
 			if keep != nil {
 				b.release()
 				b = newBlock()
@@ -194,7 +196,7 @@ func (p *pipe) fill(src io.Reader, count func(int)) {
 			} else {
 				p.broken = err
 			}
-			p.q.through(p.stages, c, nil)
+			p.q.through(stages, c, nil)
 			return
 		}
 	}

@@ -2,9 +2,13 @@ package relay_test
 
 import (
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/chaosctl/chaosctl/experiment"
 	"github.com/chaosctl/chaosctl/fault"
 	"github.com/chaosctl/chaosctl/internal/driver/drivertest"
 )
@@ -88,6 +92,48 @@ func TestLatencyTakesNothingFromBandwidth(t *testing.T) {
 			// delay: 9 s.
 			if took := time.Since(start); took < (line+delay)*98/100 || took > 2*(line+delay) {
 				t.Errorf("took %s, not %s", took, line+delay)
+			}
+		})
+	}
+}
+
+// The lift of a slow rate lets go of a download in the middle, on TCP and HTTP
+// edges: what was still to come is not paced by what is no longer in force.
+func TestBandwidthLiftedInTheMiddle(t *testing.T) {
+	const size = 8 << 20
+	for _, protocol := range []experiment.Protocol{experiment.TCP, experiment.HTTP} {
+		t.Run(string(protocol), func(t *testing.T) {
+			t.Parallel()
+			big := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", strconv.Itoa(size))
+				_, _ = w.Write(make([]byte, size))
+			}))
+			t.Cleanup(big.Close)
+			p := newPlace(t, protocol, big.Listener.Addr().String())
+			c, err := p.driver.Plan(t.Context(), p.fault(fault.NetBandwidth, func(q fault.Params) { q.(*fault.Bandwidth).Rate = 4 << 10 }))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.ID = "x"
+			if err := p.driver.Apply(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			tr := &http.Transport{}
+			defer tr.CloseIdleConnections()
+			resp, err := (&http.Client{Transport: tr, Timeout: 30 * time.Second}).Get("http://" + p.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if _, err := io.ReadFull(resp.Body, make([]byte, 2<<10)); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.driver.Revert(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			// At the old rate the rest would take half an hour.
+			if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size-2<<10 {
+				t.Fatalf("%d bytes after the lift, not %d: %v", n, size-2<<10, err)
 			}
 		})
 	}
