@@ -255,6 +255,9 @@ func parseStat(b []byte) (stat, error) {
 	if len(f) < 20 || len(f[0]) != 1 {
 		return stat{}, fmt.Errorf("has %d fields after the name; want 20 or more", len(f))
 	}
+	if c := f[0][0]; c|0x20 < 'a' || c|0x20 > 'z' { // proc(5): a letter
+		return stat{}, fmt.Errorf("has the state %q, which is no letter", f[0])
+	}
 	st := stat{name: strings.ToValidUTF8(string(b[from+1:to]), "?"), state: f[0][0]}
 	var errs [3]error
 	st.parent, errs[0] = strconv.Atoi(f[1])
