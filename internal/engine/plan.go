@@ -20,28 +20,27 @@ func (e *Engine) Plan(_ context.Context, r experiment.RunRequest) (experiment.Pl
 	if err != nil {
 		return experiment.Plan{}, err
 	}
-	seed, err := seedOr(loaded.Experiment.Spec.Seed)
-	if err != nil {
-		return experiment.Plan{}, err
-	}
-	plan, _, err := makePlan(loaded, seed, e.cfg.Drivers, permissions{r.AllowProduction, r.AllowIrreversible})
-	return plan, err
+	return planOf(loaded, r, e.cfg.Drivers)
 }
 
-// PlanOnly is Plan without an engine: nothing is opened and nothing recovered.
-// read reads the topology that the document refers to by file.
-func PlanOnly(r experiment.RunRequest, drivers []driver.Driver, read func(string) ([]byte, error)) (experiment.Plan, error) {
+// PlanOnly is Plan without an engine: nothing is opened, recovered or read. A
+// topology that the document refers to by file stands in the request.
+func PlanOnly(r experiment.RunRequest, drivers []driver.Driver) (experiment.Plan, error) {
 	loaded, err := experiment.Load(experiment.Input{
-		File: r.File, Data: []byte(r.Document), TopologyData: []byte(r.Topology), Read: read, Set: r.Set,
+		File: r.File, Data: []byte(r.Document), TopologyData: []byte(r.Topology), Set: r.Set,
 	})
 	if err != nil {
 		return experiment.Plan{}, err
 	}
-	seed, err := seedOr(loaded.Experiment.Spec.Seed)
+	return planOf(loaded, r, drivers)
+}
+
+func planOf(l *experiment.Loaded, r experiment.RunRequest, drivers []driver.Driver) (experiment.Plan, error) {
+	seed, err := seedOr(l.Experiment.Spec.Seed)
 	if err != nil {
 		return experiment.Plan{}, err
 	}
-	plan, _, err := makePlan(loaded, seed, drivers, permissions{r.AllowProduction, r.AllowIrreversible})
+	plan, _, err := makePlan(l, seed, drivers, permissions{r.AllowProduction, r.AllowIrreversible})
 	return plan, err
 }
 
