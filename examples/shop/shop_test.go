@@ -63,9 +63,14 @@ func checkout(t *testing.T, s *Shop) (int, Checkout) {
 // nowhere is an address at which connections are refused.
 func nowhere(t *testing.T) string {
 	t.Helper()
-	l := listen(t)
-	l.Close()
-	return l.Addr().String()
+	// The near end of a connection: a port that is taken, so that no other test
+	// is given it, and on which nobody listens.
+	c, err := net.Dial("tcp", listen(t).Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().String()
 }
 
 func listen(t *testing.T) net.Listener {

@@ -432,11 +432,26 @@ func TestResetPassesAsReset(t *testing.T) {
 	}
 }
 
+// nowhere is an address that refuses, as long as the test runs: the near end of
+// a connection is taken, and nobody listens there.
+func nowhere(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().String()
+}
+
 func TestRefusedCalleeResetsTheCaller(t *testing.T) {
 	w := newWorld(t)
-	l, _ := net.Listen("tcp", "127.0.0.1:0")
-	dead := l.Addr().String()
-	l.Close()
+	dead := nowhere(t)
 	c, err := net.Dial("tcp", w.open("a", "b", experiment.TCP, dead).Spec().Listen)
 	if err == nil { // the reset may be quicker than the connect
 		defer c.Close()
