@@ -97,8 +97,13 @@ func limits(d fault.Description) []string {
 	if d.HTTPOnly {
 		all = append(all, "Only on edges that see requests (`protocol: http`).")
 	}
-	if d.WholeConnections {
-		all = append(all, "Acts on whole connections: it takes no `match`.")
+	if d.BytesOnly {
+		all = append(all, "Only on edges that pass bytes as they come (`protocol: tcp`): of `match` it takes `client` alone.")
+	} else if d.WholeConnections && !d.AllCallers {
+		all = append(all, "Acts on whole connections: of `match` it takes `client` alone.")
+	}
+	if d.AllCallers {
+		all = append(all, "Acts before a caller is known: it takes no `match`.")
 	}
 	if d.NoShare {
 		all = append(all, "Hurts all or nothing: it takes neither `share` nor `maxActive`.")

@@ -146,3 +146,18 @@ type FlowNow struct {
 	P50    float64 `json:"p50Ms"`
 	P99    float64 `json:"p99Ms"`
 }
+
+// Connection is a live connection of an edge.
+type Connection struct {
+	// ID is unique in a process and never reused.
+	ID       uint64    `json:"id" doc:"unique while the server runs"`
+	Edge     string    `json:"edge" doc:"caller -> callee"`
+	Client   string    `json:"client" doc:"the caller's address"`
+	Upstream string    `json:"upstream,omitempty" doc:"the callee's address; absent until it is connected"`
+	Since    time.Time `json:"since" doc:"when it was accepted"`
+	Age      float64   `json:"ageSeconds" doc:"how long it has been open"`
+	BytesIn  uint64    `json:"bytesIn" doc:"bytes from the caller"`
+	BytesOut uint64    `json:"bytesOut" doc:"bytes to the caller"`
+	State    string    `json:"state" doc:"connecting, open, half-closed, waiting or held"`
+	Faults   []string  `json:"faults,omitempty" doc:"ids of the injections it was drawn for"`
+}

@@ -19,7 +19,9 @@ type Description struct {
 	Params           []Param  `json:"params"`
 	Flags            []Flag   `json:"flags"`
 	HTTPOnly         bool     `json:"httpOnly,omitempty" doc:"needs an edge that sees requests"`
-	WholeConnections bool     `json:"wholeConnections,omitempty" doc:"acts on connections, so it takes no match"`
+	BytesOnly        bool     `json:"bytesOnly,omitempty" doc:"needs an edge that passes bytes as they come"`
+	WholeConnections bool     `json:"wholeConnections,omitempty" doc:"acts on connections, so its match takes client alone"`
+	AllCallers       bool     `json:"allCallers,omitempty" doc:"acts before a caller is known, so it takes no match"`
 	NoShare          bool     `json:"noShare,omitempty" doc:"hurts all or nothing, so it takes neither share nor maxActive"`
 	Irreversible     bool     `json:"irreversible,omitempty" doc:"nothing undoes it; needs an explicit permission"`
 	Example          string   `json:"example" doc:"one fault, in YAML"`
@@ -44,7 +46,8 @@ func (k *Kind) Describe() Description {
 	return Description{
 		Name: k.Name, Doc: k.Doc, Details: k.Details, Acts: k.Acts,
 		Grounds: append([]string{}, k.Grounds...), Params: k.describeParams(), Flags: append([]Flag{}, k.Flags...),
-		HTTPOnly: k.HTTPOnly, WholeConnections: k.WholeConnections, NoShare: k.NoShare,
+		HTTPOnly: k.HTTPOnly, BytesOnly: k.BytesOnly,
+		WholeConnections: k.WholeConnections, AllCallers: k.AllCallers, NoShare: k.NoShare,
 		Irreversible: k.Irreversible, Example: k.Example,
 	}
 }
@@ -85,7 +88,7 @@ func wordFor(t reflect.Type) string {
 		return "size"
 	case reflect.TypeFor[Rate]():
 		return "rate"
-	case reflect.TypeFor[Share]():
+	case reflect.TypeFor[Share](), reflect.TypeFor[Chance]():
 		return "share"
 	}
 	switch t.Kind() {

@@ -9,6 +9,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"path"
 	"regexp"
 	"slices"
@@ -29,8 +30,8 @@ type Fault struct {
 	Target Target `json:"target,omitzero" doc:"where it happens, in the words of the topology"`
 	// Params are the kind's own settings; nil means all defaults.
 	Params Params `json:"params,omitempty" doc:"the settings of the kind; see chaosctl explain KIND"`
-	// Match narrows a fault to some requests. HTTP edges only.
-	Match *Match `json:"match,omitempty" doc:"hurt these requests only; HTTP edges"`
+	// Match narrows a fault to some requests, on HTTP edges, or some callers.
+	Match *Match `json:"match,omitempty" doc:"hurt these requests (HTTP edges) or callers only"`
 	// Share is the part of the matched units that is hurt, in (0, 1]; 0 stands
 	// for absent and means all of them.
 	Share Share `json:"share,omitempty" doc:"hurt this part of what is matched, for example 0.2 or 20%; all by default"`
@@ -129,7 +130,8 @@ func SplitEdge(name string) (from, to string, ok bool) {
 	return from, to, ok && from != "" && to != ""
 }
 
-// Match narrows a fault to some requests; all that is given must hold.
+// Match narrows a fault to some requests or callers; all that is given must
+// hold. Client is for edges of any protocol, the rest for HTTP edges.
 type Match struct {
 	// Methods of the request, upper case; any if empty.
 	Method []string `json:"method,omitempty" doc:"methods in capitals; any by default"`
@@ -141,6 +143,14 @@ type Match struct {
 	Header map[string]string `json:"header,omitempty" doc:"header fields that must be there, each with a glob over its value"`
 	// Query parameters that must be there; each value is a glob.
 	Query map[string]string `json:"query,omitempty" doc:"query parameters that must be there, each with a glob over its value"`
+	// Client holds the callers' addresses as the relay sees them: single ones, or
+	// networks in CIDR notation. One of them must fit; any does if empty.
+	Client []string `json:"client,omitempty" doc:"addresses of callers, each an IP address or a network such as 10.0.0.0/8; any by default; TCP edges, too"`
+}
+
+// OnRequests tells whether it asks for anything that only requests have.
+func (m *Match) OnRequests() bool {
+	return len(m.Method) > 0 || m.Path != "" || len(m.Header) > 0 || len(m.Query) > 0
 }
 
 // Validate refuses patterns that cannot be read.
@@ -164,7 +174,40 @@ func (m *Match) Validate() error {
 			errs = append(errs, strict.Fieldf("query."+k, "must be a name with a glob, not %q", strict.Clip(v)))
 		}
 	}
+	if len(m.Client) > maxMembers {
+		return errors.Join(append(errs, strict.Fieldf("client", "names more than %d addresses; give a network", maxMembers))...)
+	}
+	for i, s := range m.Client {
+		if _, err := ParseClient(s); err != nil {
+			errs = append(errs, strict.Fieldf(fmt.Sprintf("client[%d]", i), "%s", err))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// ParseClient reads an element of Match.Client. IPv4 addresses that are written
+// as IPv6 (::ffff:10.0.0.1) become IPv4; so must those that are compared with it.
+func ParseClient(s string) (netip.Prefix, error) {
+	bad := fmt.Errorf("must be an IP address or a network such as 10.0.0.0/8 or 2001:db8::/32, not %q", strict.Clip(s))
+	if !strings.Contains(s, "/") {
+		a, err := netip.ParseAddr(s)
+		if err != nil || a.Zone() != "" {
+			return netip.Prefix{}, bad
+		}
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, bad
+	}
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	if p != p.Masked() {
+		return netip.Prefix{}, fmt.Errorf("must have no bits set behind its first %d: write %s, or the address alone for one caller, not %q", p.Bits(), p.Masked(), strict.Clip(s))
+	}
+	return p, nil
 }
 
 // CompilePath turns a path pattern (see Match.Path) into a regular expression

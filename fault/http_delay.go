@@ -1,14 +1,6 @@
 package fault
 
-import (
-	"errors"
-	"time"
-
-	"github.com/chaosctl/chaosctl/internal/strict"
-)
-
-// maxDelay bounds every wait that a fault may ask for.
-const maxDelay = time.Hour
+import "errors"
 
 // HTTPDelay delays requests before they are forwarded.
 var HTTPDelay = define("http.delay",
@@ -36,12 +28,5 @@ type Delay struct {
 
 // Validate checks the ranges.
 func (p *Delay) Validate() error {
-	var errs []error
-	if p.Delay <= 0 || p.Delay.Std() > maxDelay {
-		errs = append(errs, strict.Fieldf("delay", "must be given, more than 0 and at most 1h, for example 2s"))
-	}
-	if p.Jitter > p.Delay {
-		errs = append(errs, strict.Fieldf("jitter", "must not be more than the delay (%s), as %s is", p.Delay, p.Jitter))
-	}
-	return errors.Join(errs...)
+	return errors.Join(mustDelay("delay", p.Delay, "2s"), jitterWithin(p.Jitter, p.Delay))
 }

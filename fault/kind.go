@@ -28,12 +28,18 @@ type Kind struct {
 	Flags []Flag
 	// HTTPOnly kinds need an edge that sees requests.
 	HTTPOnly bool
+	// BytesOnly kinds need an edge that passes bytes as they come (protocol: tcp):
+	// what they change is not there on an edge that sees requests.
+	BytesOnly bool
 	// WholeConnections: the kind acts on connections even where the edge sees
-	// requests, so it takes no `match`.
+	// requests, so its `match` takes `client` alone.
 	WholeConnections bool
 	// NoShare: the kind acts on all or nothing, so it takes neither `share` nor
 	// `maxActive`.
 	NoShare bool
+	// AllCallers: the kind acts before a caller is known, so it takes no `match`
+	// at all.
+	AllCallers bool
 	// Severs: a unit that is hurt gets no answer at all, as far as a plan can tell.
 	Severs bool
 	// Irreversible kinds need an explicit permission.
@@ -89,6 +95,15 @@ func (k *Kind) New() Params { return k.defaults() }
 
 // Family is the part of the name before the dot.
 func (k *Kind) Family() string { f, _, _ := strings.Cut(k.Name, "."); return f }
+
+// MatchesRequests tells whether `match` may choose among requests; on edges that
+// see them.
+func (k *Kind) MatchesRequests() bool {
+	return k.Acts == OnEdges && !k.WholeConnections && !k.BytesOnly && !k.AllCallers
+}
+
+// MatchesClients tells whether `match` may choose by the caller's address.
+func (k *Kind) MatchesClients() bool { return k.Acts == OnEdges && !k.AllCallers }
 
 var catalogue = map[string]*Kind{}
 
@@ -199,8 +214,14 @@ func (f *Fault) Validate() error {
 	if _, directed := f.Params.(Directed); !directed && len(f.Target.To) > 0 {
 		errs = append(errs, strict.Fieldf("target.to", "is for kinds that cut between two sides; for %s give `service` (and `from`) or `edge`", k.Name))
 	}
-	if f.Match != nil && (k.WholeConnections || k.Acts != OnEdges) {
-		errs = append(errs, strict.Fieldf("match", "does not go with %s, which acts on whole %s", k.Name, unitWord(k)))
+	switch {
+	case f.Match == nil:
+	case !k.MatchesClients() && k.AllCallers:
+		errs = append(errs, strict.Fieldf("match", "does not go with %s, which acts before a caller is known", k.Name))
+	case !k.MatchesClients(), f.Match.OnRequests() && k.WholeConnections:
+		errs = append(errs, strict.Fieldf("match", "does not go with %s, which acts on whole %s%s", k.Name, unitWord(k), clientOnly(k)))
+	case f.Match.OnRequests() && !k.MatchesRequests():
+		errs = append(errs, strict.Fieldf("match", "does not go with %s, which acts on bytes and sees no requests%s", k.Name, clientOnly(k)))
 	}
 	if k.NoShare && f.Share != 0 {
 		errs = append(errs, strict.Fieldf("share", "does not go with %s, which hurts all or nothing", k.Name))
@@ -212,6 +233,14 @@ func (f *Fault) Validate() error {
 		errs = append(errs, strict.Fieldf("maxActive", "must be 1 or more, not %d", f.MaxActive))
 	}
 	return errors.Join(errs...)
+}
+
+// clientOnly says what a kind that cannot choose among requests can choose by.
+func clientOnly(k *Kind) string {
+	if k.MatchesClients() {
+		return "; only `client` does"
+	}
+	return ""
 }
 
 func unitWord(k *Kind) string {

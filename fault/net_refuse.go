@@ -12,6 +12,7 @@ target: {service: auth-service}
 		Grounds:          []string{"relay"},
 		WholeConnections: true,
 		NoShare:          true,
+		AllCallers:       true,
 		Severs:           true,
 		Details:          `The listener is closed, so that connecting fails with "connection refused"; connections that are open are reset, unless keepOpen is set. The receipt counts the connections that were reset; a connect that the system refuses by itself is seen by the caller alone, so that a listener which was closed counts as injected once.`,
 		Flags:            []Flag{{Name: "refuse", Usage: "refuse connections", Chooses: true}},

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -52,6 +53,33 @@ func (d Duration) String() string { return time.Duration(d).String() }
 
 // Std is the duration as the standard library has it.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
+
+// maxDelay bounds every wait that a fault may ask for.
+const maxDelay = Duration(time.Hour)
+
+// mustDelay checks a wait that a kind is nothing without.
+func mustDelay(field string, d Duration, example string) error {
+	if d <= 0 || d > maxDelay {
+		return strict.Fieldf(field, "must be given, more than 0 and at most 1h, for example %s", example)
+	}
+	return nil
+}
+
+// mayDelay checks a wait that may be 0.
+func mayDelay(field string, d Duration) error {
+	if d < 0 || d > maxDelay {
+		return strict.Fieldf(field, "must be at most 1h, not %s", d)
+	}
+	return nil
+}
+
+// jitterWithin checks a jitter that may not exceed its delay.
+func jitterWithin(jitter, delay Duration) error {
+	if jitter < 0 || jitter > delay {
+		return strict.Fieldf("jitter", "must not be more than the delay (%s), as %s is", delay, jitter)
+	}
+	return nil
+}
 
 // Size is a number of bytes, written with a unit: "64KiB", "10MB", "512B".
 // K, M, G are powers of 1000; Ki, Mi, Gi of 1024.
@@ -134,11 +162,7 @@ type Share float64
 
 // UnmarshalText reads a share.
 func (s *Share) UnmarshalText(b []byte) error {
-	text, percent := strings.CutSuffix(string(b), "%")
-	v, err := strconv.ParseFloat(text, 64)
-	if percent {
-		v /= 100
-	}
+	v, err := parsePart(string(b))
 	if err != nil || !(v > 0 && v <= 1) {
 		return fmt.Errorf("must be a share above 0 and up to 1, such as 0.2 or 20%%, not %q", strict.Clip(string(b)))
 	}
@@ -146,18 +170,58 @@ func (s *Share) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// parsePart reads 0.2 and 20%.
+func parsePart(s string) (float64, error) {
+	text, percent := strings.CutSuffix(s, "%")
+	v, err := strconv.ParseFloat(text, 64)
+	if percent {
+		v /= 100
+	}
+	return v, err
+}
+
 // MarshalJSON writes the share as a number.
 func (s Share) MarshalJSON() ([]byte, error) { return json.Marshal(float64(s)) }
 
 // UnmarshalJSON reads a share as MarshalJSON writes it, or as text.
-func (s *Share) UnmarshalJSON(b []byte) error {
+func (s *Share) UnmarshalJSON(b []byte) error { return fromJSON(b, s) }
+
+// fromJSON reads a number that may stand in quotes; null changes nothing.
+func fromJSON(b []byte, v encoding.TextUnmarshaler) error {
 	if string(b) == "null" {
 		return nil
 	}
 	if text := ""; json.Unmarshal(b, &text) == nil {
 		b = []byte(text)
 	}
-	return s.UnmarshalText(b)
+	return v.UnmarshalText(b)
+}
+
+// Chance is a probability in [0, 1], written 0.2 or "20%".
+type Chance float64
+
+// UnmarshalText reads a chance.
+func (c *Chance) UnmarshalText(b []byte) error {
+	v, err := parsePart(string(b))
+	if err != nil || !(v >= 0 && v <= 1) {
+		return fmt.Errorf("must be from 0 to 1, such as 0.05 or 5%%, not %q", strict.Clip(string(b)))
+	}
+	*c = Chance(v)
+	return nil
+}
+
+// MarshalJSON writes the chance as a number.
+func (c Chance) MarshalJSON() ([]byte, error) { return json.Marshal(float64(c)) }
+
+// UnmarshalJSON reads a chance as MarshalJSON writes it, or as text.
+func (c *Chance) UnmarshalJSON(b []byte) error { return fromJSON(b, c) }
+
+// check refuses what a program may have put in.
+func (c Chance) check(field string) error {
+	if !(c >= 0 && c <= 1) {
+		return strict.Fieldf(field, "must be from 0 to 1, such as 0.05 or 5%%, not %v", float64(c))
+	}
+	return nil
 }
 
 // Of is the share, 1 if none was given.

@@ -95,6 +95,26 @@ func TestShare(t *testing.T) {
 	}
 }
 
+func TestChance(t *testing.T) {
+	for in, want := range map[string]Chance{"0": 0, "0.2": 0.2, "20%": 0.2, "1": 1, "100%": 1, "0%": 0} {
+		var c Chance
+		if err := c.UnmarshalText([]byte(in)); err != nil || c != want {
+			t.Errorf("%s: got %v, want %v (%v)", in, c, want, err)
+		}
+		text, err := json.Marshal(c)
+		var back Chance
+		if err != nil || json.Unmarshal(text, &back) != nil || back != c {
+			t.Errorf("%s does not survive as %s", in, text)
+		}
+	}
+	for _, in := range []string{"", "-0.1", "1.01", "101%", "NaN", "Inf", "half", "%"} {
+		c := Chance(0.5)
+		if err := c.UnmarshalText([]byte(in)); err == nil || !strings.Contains(err.Error(), "from 0 to 1") || c != 0.5 {
+			t.Errorf("%q: got %v %v", in, err, c)
+		}
+	}
+}
+
 func TestCompilePath(t *testing.T) {
 	for _, tt := range []struct {
 		pattern, path string

@@ -3,6 +3,7 @@ package relay
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -58,8 +59,11 @@ func newArmed(a Armed, edge string, http bool) (*armed, error) {
 	if !ok {
 		return nil, fmt.Errorf("arm %s on %s: the edge cannot carry out a %T", a.ID, edge, a.Effect)
 	}
-	if unit == fault.Connection && (a.Match != nil || len(a.Protect) > 0) {
+	if unit == fault.Connection && (matchesRequests(a.Match) || len(a.Protect) > 0) {
 		return nil, fmt.Errorf("arm %s on %s: it acts on connections, so it can neither match nor spare requests", a.ID, edge)
+	}
+	if onListener(a.Effect) && a.Match != nil {
+		return nil, fmt.Errorf("arm %s on %s: it acts on the listener, so it cannot tell callers apart", a.ID, edge)
 	}
 	if !a.Until.IsZero() && time.Until(a.Until) <= 0 {
 		return nil, fmt.Errorf("arm %s on %s: its lease is over already", a.ID, edge)
@@ -81,8 +85,8 @@ func newArmed(a Armed, edge string, http bool) (*armed, error) {
 
 // fits tells whether the effect is meant for the request, and whether the
 // request is protected from it.
-func (a *armed) fits(r *http.Request) (fits, protected bool) {
-	if !a.match.fits(r) {
+func (a *armed) fits(r *http.Request, from netip.Addr) (fits, protected bool) {
+	if !a.match.fits(r) || !a.match.fitsClient(from) {
 		return false, false
 	}
 	for _, p := range a.protect {
@@ -115,16 +119,18 @@ func (a *armed) draw(key string, protected bool) *hit {
 	return &hit{armed: a, key: key}
 }
 
-// strike counts one more unit as hurt and does the deed, which must not block,
-// unless the effect was lifted; a lift that comes at the same time waits.
-func (a *armed) strike(deed func()) bool {
+// strike does the deed, which must not block, unless the effect was lifted; a lift
+// that comes at the same time waits. The unit counts as hurt if the deed says that
+// it was not before.
+func (a *armed) strike(deed func() (first bool)) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.lifted {
 		return false
 	}
-	a.receipt.Injected++
-	deed()
+	if deed() {
+		a.receipt.Injected++
+	}
 	return true
 }
 
@@ -156,6 +162,8 @@ func (a *armed) counts() fault.Receipt {
 type hit struct {
 	*armed
 	key     string
+	before  *hit      // of the effect that this one's replaces
+	greet   time.Time // until when the connection waits to be served
 	acted   atomic.Bool
 	damaged atomic.Bool // bytes were lost: the unit cannot go on
 	stages  [2]Stage    // made on first use, by the unit
@@ -165,7 +173,7 @@ type hit struct {
 // act counts the unit as hurt, once.
 func (h *hit) act() {
 	if !h.acted.Load() && h.acted.CompareAndSwap(false, true) {
-		h.strike(func() {})
+		h.strike(func() bool { return true })
 	}
 }
 
@@ -202,6 +210,9 @@ func (h *hit) stage(way Way) Stage {
 	if !h.made[way] {
 		h.made[way] = true
 		h.stages[way] = s.Stage(way, h.unit, h.rand(way.String()))
+		if heir, ok := h.stages[way].(Heir); ok && h.before != nil && h.before.stages[way] != nil {
+			heir.Inherit(h.before.stages[way])
+		}
 	}
 	return h.stages[way]
 }
@@ -227,8 +238,11 @@ func Check(e Effect, p experiment.Protocol, match *fault.Match) error {
 	if !ok {
 		return fmt.Errorf("an edge of protocol %s cannot carry out a %T", p, e)
 	}
-	if match != nil && unit == fault.Connection {
+	if matchesRequests(match) && unit == fault.Connection {
 		return fmt.Errorf("it acts on connections there, so it cannot match requests")
+	}
+	if onListener(e) && match != nil {
+		return fmt.Errorf("it acts on the listener, so it cannot tell callers apart")
 	}
 	_, err := compile(match)
 	return err

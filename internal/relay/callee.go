@@ -28,7 +28,7 @@ func newCallee(c *callerConn) *http.Transport {
 			if err != nil {
 				return nil, err
 			}
-			c.joined()
+			c.joined(remote(up))
 			return &calleeConn{TCPConn: up, caller: c}, nil
 		},
 		DisableCompression:  true,

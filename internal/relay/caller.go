@@ -6,10 +6,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/chaosctl/chaosctl/experiment"
 )
 
 type callerKey struct{}
@@ -18,21 +21,25 @@ type callerKey struct{}
 // ended at any time; once it has, no deadline that the server sets revives it.
 type callerConn struct {
 	*net.TCPConn
-	http   *httpEdge
-	id     uint64
-	busy   atomic.Int32    // exchanges under way
-	callee *http.Transport // of this connection alone
-	ahead  ahead
-	mute   atomic.Bool // what the server writes is dropped
+	http    *httpEdge
+	id      uint64
+	from    netip.AddrPort
+	start   time.Time
+	in, out atomic.Uint64   // bytes
+	busy    atomic.Int32    // exchanges under way
+	callee  *http.Transport // of this connection alone
+	ahead   ahead
+	mute    atomic.Bool // what the server writes is dropped
 
 	mu      sync.Mutex
-	over    chan struct{} // closed when it was ended
-	cancel  func()        // ends its exchanges; nil until the server has it
-	by      string        // who ended it
-	byName  []string      // the faults that ended it
-	idle    bool          // between two exchanges
-	callees int           // open connections to the callee
-	alone   bool          // the callee has closed the last of them
+	over    chan struct{}  // closed when it was ended
+	cancel  func()         // ends its exchanges; nil until the server has it
+	by      string         // who ended it
+	byName  []string       // the faults that ended it
+	to      netip.AddrPort // the callee, once connected
+	idle    bool           // between two exchanges
+	callees int            // open connections to the callee
+	alone   bool           // the callee has closed the last of them
 	life    context.Context
 	closed  sync.Once
 }
@@ -72,9 +79,10 @@ func (c *callerConn) left() {
 	}
 }
 
-func (c *callerConn) joined() {
+func (c *callerConn) joined(to netip.AddrPort) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.to = to
 	c.callees++
 	c.alone = false
 }
@@ -84,7 +92,7 @@ func (c *callerConn) Read(b []byte) (int, error) {
 		return n, err
 	}
 	n, err := c.TCPConn.Read(b)
-	c.http.edge.in.Add(uint64(max(n, 0)))
+	c.came(n)
 	return n, err
 }
 
@@ -94,7 +102,13 @@ func (c *callerConn) Write(b []byte) (int, error) {
 	}
 	n, err := c.TCPConn.Write(b)
 	c.http.edge.out.Add(uint64(max(n, 0)))
+	c.out.Add(uint64(max(n, 0)))
 	return n, err
+}
+
+func (c *callerConn) came(n int) {
+	c.http.edge.in.Add(uint64(max(n, 0)))
+	c.in.Add(uint64(max(n, 0)))
 }
 
 // ReadFrom hides the socket's own, which would not count.
@@ -150,19 +164,37 @@ func (c *callerConn) endLocked(by string, how Ending) {
 	}
 }
 
+// status is the connection as it is listed.
+func (c *callerConn) status(now time.Time) experiment.Connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := experiment.Connection{
+		ID: c.id, Edge: c.http.edge.name, Client: c.from.String(), Since: c.start, Age: now.Sub(c.start).Seconds(),
+		BytesIn: c.in.Load(), BytesOut: c.out.Load(), State: "open",
+	}
+	if c.to.IsValid() {
+		s.Upstream = c.to.String()
+	}
+	return s
+}
+
+func (c *callerConn) client() netip.Addr { return c.from.Addr() }
+
 func (c *callerConn) strike(a *armed, how Ending, h *hit) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.isOver() {
 		return false
 	}
-	return a.strike(func() {
+	return a.strike(func() bool {
+		first := true
 		if h != nil {
-			h.acted.Store(true)
+			first = h.acted.CompareAndSwap(false, true)
 		} else {
 			c.byName = append(c.byName, a.Name)
 		}
 		c.endLocked("relay", how)
+		return first
 	})
 }
 
@@ -249,7 +281,7 @@ func (c *callerConn) readAhead() error {
 	defer b.release()
 	for {
 		n, err := c.TCPConn.Read(b.buf)
-		c.http.edge.in.Add(uint64(max(n, 0)))
+		c.came(n)
 		c.ahead.mu.Lock()
 		c.ahead.bytes = append(c.ahead.bytes, b.buf[:max(n, 0)]...)
 		full := len(c.ahead.bytes) >= aheadLimit

@@ -1,11 +1,8 @@
 package relay
 
 import (
-	"context"
-	"errors"
-	"io"
-	"net"
-	"os"
+	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,248 +11,213 @@ import (
 	"github.com/chaosctl/chaosctl/fault"
 )
 
-// lingerTime is how long a connection that we close may go on sending before it
-// is cut: closing a socket with unread bytes would make a reset of it.
-const lingerTime = 500 * time.Millisecond
+const (
+	// lingerTime is how long a connection that we close may go on sending before
+	// it is cut: closing a socket with unread bytes would make a reset of it.
+	lingerTime = 500 * time.Millisecond
+	// lingerBytes is how much it may still send meanwhile.
+	lingerBytes = 16 << 20
+)
 
-// past is a deadline that wakes whoever reads or writes.
-var past = time.Unix(1, 0)
+// stage is how far a connection has come.
+type stage int32
 
-// conn is a connection of a TCP edge: the caller's, and ours to the callee.
+const (
+	waiting   stage = iota // accepted; not yet dialled
+	dialling               // on its way to the callee
+	open                   // both ends are connected
+	lingering              // the callee's end is closed, the caller's about to be
+	finished
+)
+
+// conn is a connection of a TCP edge: the caller's, and ours to the callee. It
+// belongs to a loop; what mu guards, and what is atomic, is for all.
 type conn struct {
 	edge   *Edge
+	loop   *loop
 	id     uint64
-	caller *net.TCPConn
 	start  time.Time
-	flows  [2]flow
 	bytes  [2]atomic.Uint64
-	first  atomic.Int64 // unix nanoseconds of the callee's first byte
+	first  time.Time // when the callee's first byte came
+	stage  atomic.Int32
+	dirty  atomic.Bool // hits have changed since the loop looked; set under mu
+	held   atomic.Bool // its bytes are
+	halved atomic.Bool // one way has ended
 
-	answered atomic.Bool // the way down is over
-
-	over    chan struct{} // closed when the connection is to end at once
-	version atomic.Uint64 // of hits; changes under mu
+	// Of the loop alone.
+	begun   bool // the caller's wire is there
+	ends    [2]end // the caller's, the callee's: the sources of the ways
+	flows   [2]flow
+	plans   [2]plan
+	dialing *dialing
+	hour    alarm // of the stage: the end of a wait, of a dial, of lingering
+	fuses   []*alarm
+	extra   int // bytes read while lingering
 
 	mu      sync.Mutex
-	callee  *net.TCPConn
-	cancel  context.CancelFunc // ends a dial; nil before
-	seen    map[*armed]bool    // effects it was drawn for, hit or not
+	over    bool     // the connection is to end at once
+	seen    []*armed // effects it was drawn for, hit or not
 	hits    []*hit
 	how     Ending   // how it was ended; GoesOn if both ways ended by themselves
 	endBy   string   // who ended it
 	applied []string // names of the faults that hurt it and are no longer among hits
-	fuses   sync.WaitGroup
-	burnt   []*time.Timer
+	to      netip.AddrPort
+	isOver  atomic.Bool // over, readable without mu
 }
 
-func newConn(e *Edge, id uint64, caller *net.TCPConn) *conn {
-	c := &conn{edge: e, id: id, caller: caller, start: time.Now(), over: make(chan struct{}), seen: map[*armed]bool{}}
-	for way := range c.flows {
-		c.flows[way] = flow{conn: c, way: Way(way), wake: make(chan struct{}, 1)}
-	}
-	c.flows[Up].moved, c.flows[Down].moved = &e.in, &e.out
+// newConn makes a connection whose caller's end is set later.
+func newConn(e *Edge, l *loop, from netip.AddrPort) *conn {
+	c := &conn{edge: e, loop: l, id: e.newID(), start: time.Now()}
+	c.ends[Up] = end{fd: -1, addr: from}
+	c.ends[Down] = end{fd: -1}
+	c.flows[Up] = flow{conn: c, way: Up, moved: &e.in}
+	c.flows[Down] = flow{conn: c, way: Down, moved: &e.out}
 	return c
 }
 
-// serve carries the connection from its acceptance to its end.
-func (c *conn) serve(ctx context.Context) {
-	defer c.finish()
+// begin is called on the loop, once the caller's wire is there.
+func (c *conn) begin() {
+	c.hour.ring = c.onHour
+	c.begun = true
 	for _, a := range c.edge.armed() {
 		c.consider(a)
 	}
-	if !c.connect(ctx) {
+	c.refresh()
+}
+
+// ready is called by the poller when a socket has become ready for something.
+func (c *conn) ready(way Way, r readiness) {
+	e := &c.ends[way]
+	e.note(r)
+	if c.dirty.Load() {
+		c.refresh()
+	}
+	switch stage(c.stage.Load()) {
+	case dialling:
+		if way == Down {
+			c.dialed(r)
+			return
+		}
+	case lingering:
+		c.linger()
+		return
+	case finished:
 		return
 	}
-	var up sync.WaitGroup
-	up.Go(c.flows[Up].run)
-	c.flows[Down].run()
-	c.answered.Store(true)
-	c.caller.SetReadDeadline(past)
-	up.Wait()
+	if r.broken && c.gone(way) {
+		return
+	}
+	if r.readable {
+		c.flows[way].pump()
+	}
+	if r.writable {
+		c.flows[1-way].pump()
+	}
 }
 
-// connect waits until nothing holds the request back, and dials.
-func (c *conn) connect(ctx context.Context) bool {
-	up, down := &c.flows[Up], &c.flows[Down]
-	pull, err := newPuller(c.caller)
-	if err != nil {
+// gone ends the connection if a peer has reset it and nobody would notice by
+// reading: its bytes are held, it waits for its callee, or its way is over. A FIN
+// says nothing, and a callee's reset does not pass a hold.
+func (c *conn) gone(way Way) bool {
+	f := &c.flows[way]
+	unseen := f.done || f.stuck() || stage(c.stage.Load()) != open || c.plans[way].hold
+	if !unseen || way == Down && c.plans[Down].hold || c.flows[1-way].shut || !c.ends[way].wire.broken() {
 		return false
 	}
-	c.mu.Lock()
-	up.src, down.dst, up.pull = c.caller, c.caller, pull
-	c.mu.Unlock()
-	for !c.isOver() {
-		drain(up.wake)
-		p := c.plan(Up)
-		c.caller.SetReadDeadline(time.Time{})
-		if c.version.Load() != p.version {
-			continue
-		}
-		switch {
-		case p.hold:
-			if err := up.held(); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-				c.fail(Up, err)
-			}
-		case p.swallow != nil:
-			p.swallow.act()
-			if err := up.swallow(p); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-				c.fail(Up, err)
-			}
-		default:
-			return c.dial(ctx)
-		}
-	}
-	return false
+	c.fail(way)
+	return true
 }
 
-func (c *conn) dial(ctx context.Context) bool {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// refresh looks at the hits again and goes on from there.
+func (c *conn) refresh() {
+	if s := stage(c.stage.Load()); s == finished || s == lingering {
+		return
+	}
 	c.mu.Lock()
-	c.cancel = cancel
-	over := c.isOver()
+	c.dirty.Store(false)
+	if !c.begun {
+		c.mu.Unlock()
+		return // begin will look
+	}
+	over, how := c.over, c.how
+	for way := range c.plans {
+		c.plans[way] = c.planLocked(Way(way))
+	}
+	until := c.patience()
 	c.mu.Unlock()
 	if over {
-		return false
-	}
-	stop := c.watch()
-	callee, err := c.edge.dial(ctx)
-	stop()
-	if err != nil {
-		c.end("callee", Reset)
-		return false
-	}
-	pull, err := newPuller(callee)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.callee = callee
-	c.flows[Up].dst, c.flows[Down].src, c.flows[Down].pull = callee, callee, pull
-	if c.isOver() && c.how == Reset {
-		callee.SetLinger(0)
-	}
-	return err == nil && !c.isOver()
-}
-
-// watch ends the connection, and with it a dial, if the caller resets it, until
-// stop is called, which waits.
-func (c *conn) watch() (stop func()) {
-	var stopped atomic.Bool
-	var work sync.WaitGroup
-	work.Go(func() { c.flows[Up].lurk(&stopped) })
-	return func() {
-		stopped.Store(true)
-		c.caller.SetReadDeadline(past)
-		work.Wait()
-	}
-}
-
-// consider draws the connection for an effect, unless it was drawn already.
-func (c *conn) consider(a *armed) {
-	if a.unit != fault.Connection {
+		c.wrapUp(how)
 		return
 	}
-	switch a.Effect.(type) {
-	case Refuser, Sweeper: // act on links, by themselves
-		return
-	}
-	c.mu.Lock()
-	if c.seen[a] || c.isOver() {
-		c.mu.Unlock()
-		return
-	}
-	h := a.draw("", false)
-	c.seen[a] = true
-	if h == nil {
-		c.mu.Unlock()
-		return
-	}
-	if h.holds(Up) || h.holds(Down) {
-		h.act()
-	}
-	c.hits = append(c.hits, h)
-	c.changed()
-	c.mu.Unlock()
-	if e, ok := a.Effect.(Ender); ok {
-		c.fuse(h, e)
-	}
-}
-
-// fuse ends the connection after a while, unless the effect is lifted first.
-func (c *conn) fuse(h *hit, e Ender) {
-	after, how := e.End()
-	burn := func() { c.strike(h.armed, how, h) }
-	if after <= 0 {
-		burn()
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.isOver() {
-		return
-	}
-	c.fuses.Add(1)
-	c.burnt = append(c.burnt, time.AfterFunc(after, func() {
-		defer c.fuses.Done()
-		burn()
-	}))
-}
-
-// strike ends the connection on an effect's word, unless that was lifted.
-func (c *conn) strike(a *armed, how Ending, h *hit) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.isOver() {
-		return false
-	}
-	return a.strike(func() {
-		if h != nil {
-			h.acted.Store(true)
-		} else {
-			c.applied = append(c.applied, a.Name)
-		}
-		c.endLocked("relay", how)
-	})
-}
-
-// drop takes an effect off. Bytes it has delayed may leave at once; if it has
-// lost some, the connection ends.
-func (c *conn) drop(a *armed) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.seen, a)
-	for i, h := range c.hits {
-		if h.armed != a {
-			continue
-		}
-		c.hits = append(c.hits[:i:i], c.hits[i+1:]...)
-		for way := range c.flows {
-			if q := c.flows[way].q; q != nil {
-				q.drop(a)
-			}
-		}
-		c.changed()
-		h.end()
-		c.applied = append(c.applied, names([]*hit{h})...)
-		if h.damaged.Load() {
-			c.endLocked("relay", Close)
-		}
-		return
-	}
-}
-
-// changed makes both flows look at the hits again. c.mu is held.
-func (c *conn) changed() {
-	c.version.Add(1)
+	c.held.Store(c.plans[Up].hold || c.plans[Down].hold)
 	for way := range c.flows {
-		f := &c.flows[way]
-		if f.q != nil {
-			f.q.hold(holding(c.hits, Way(way)))
-		}
-		signal(f.wake)
-		if f.src != nil {
-			f.src.SetReadDeadline(past)
+		c.flows[way].replan()
+	}
+	if stage(c.stage.Load()) == waiting {
+		c.tryDial(until)
+	}
+	c.flows[Up].pump()
+	c.flows[Down].pump()
+	if c.ends[Up].ending && !c.isOver.Load() {
+		c.gone(Up)
+	}
+}
+
+// patience is until when a new connection is to wait. c.mu is held.
+func (c *conn) patience() (until time.Time) {
+	for _, h := range c.hits {
+		if h.greet.After(until) {
+			until = h.greet
 		}
 	}
+	return until
+}
+
+// tryDial dials unless something holds the connection back.
+func (c *conn) tryDial(until time.Time) {
+	switch {
+	case time.Now().Before(until):
+		c.loop.setAlarm(&c.hour, until)
+	case c.plans[Up].hold, c.plans[Up].swallow != nil:
+		c.loop.setAlarm(&c.hour, time.Time{})
+	default:
+		c.dial()
+	}
+}
+
+// onHour is called when the alarm of the stage rings.
+func (c *conn) onHour() {
+	switch stage(c.stage.Load()) {
+	case waiting:
+		c.refresh()
+	case dialling:
+		c.notDialed()
+	case lingering:
+		c.finish(false)
+	}
+}
+
+// plan is what is to be done with the bytes of one way.
+type plan struct {
+	hold    bool
+	swallow *hit
+	stages  []staged
+	timed   bool // a stage may end the connection
+}
+
+func (c *conn) planLocked(way Way) plan {
+	p := plan{hold: holding(c.hits, way)}
+	for _, h := range c.hits {
+		if h.swallows() && p.swallow == nil {
+			p.swallow = h
+		}
+		if s := h.stage(way); s != nil {
+			p.stages = append(p.stages, staged{h, s})
+			_, timed := s.(Timed)
+			p.timed = p.timed || timed
+		}
+	}
+	return p
 }
 
 func holding(hits []*hit, way Way) bool {
@@ -267,34 +229,159 @@ func holding(hits []*hit, way Way) bool {
 	return false
 }
 
-func (c *conn) plan(way Way) plan {
+// consider draws the connection for an effect, unless it was drawn already.
+func (c *conn) consider(a *armed) { c.take(a, nil) }
+
+// replace takes an effect off and draws the connection for another, which acts in
+// its place.
+func (c *conn) replace(old, a *armed) { c.take(a, old) }
+
+func (c *conn) take(a, old *armed) {
+	if a.unit != fault.Connection || onLinks(a.Effect) || !a.match.fitsClient(c.client()) {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := plan{version: c.version.Load(), hold: holding(c.hits, way)}
-	for _, h := range c.hits {
-		if h.swallows() && p.swallow == nil {
-			p.swallow = h
-		}
-		if s := h.stage(way); s != nil {
-			p.stages = append(p.stages, staged{h, s})
-		}
+	if c.over || slices.Contains(c.seen, a) {
+		return
 	}
-	return p
+	var before *hit
+	at := len(c.hits)
+	if old != nil {
+		before, at = c.dropLocked(old)
+	}
+	c.seen = append(c.seen, a)
+	h := a.draw("", false)
+	if h == nil {
+		return
+	}
+	if h.holds(Up) || h.holds(Down) {
+		h.act()
+	}
+	if g, ok := a.Effect.(Greeter); ok && stage(c.stage.Load()) == waiting {
+		h.act()
+		h.greet = c.start.Add(g.Greet(h.rand("greet")))
+	}
+	h.before = before
+	c.hits = slices.Insert(c.hits, at, h)
+	c.changed()
+	if e, ok := a.Effect.(Ender); ok {
+		c.fuse(h, e)
+	}
+}
+
+// fuse ends the connection after a while, unless the effect is lifted first. c.mu
+// is held.
+func (c *conn) fuse(h *hit, e Ender) {
+	after, how := e.End()
+	if after <= 0 {
+		c.strikeLocked(h.armed, how, h)
+		return
+	}
+	at := time.Now().Add(after)
+	c.loop.post(func() {
+		if stage(c.stage.Load()) == finished {
+			return
+		}
+		a := &alarm{ring: func() { c.strike(h.armed, how, h) }}
+		c.fuses = append(c.fuses, a)
+		c.loop.setAlarm(a, at)
+	})
+}
+
+// strike ends the connection on an effect's word, unless that was lifted.
+func (c *conn) strike(a *armed, how Ending, h *hit) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.strikeLocked(a, how, h)
+}
+
+func (c *conn) strikeLocked(a *armed, how Ending, h *hit) bool {
+	if c.over {
+		return false
+	}
+	return a.strike(func() bool {
+		first := true
+		if h != nil {
+			first = h.acted.CompareAndSwap(false, true)
+		} else {
+			c.applied = append(c.applied, a.Name)
+		}
+		c.endLocked("relay", how)
+		return first
+	})
+}
+
+func (c *conn) client() netip.Addr { return c.ends[Up].addr.Addr() }
+
+// drop takes an effect off. Bytes it has delayed may leave at once; if it has
+// lost some, the connection ends.
+func (c *conn) drop(a *armed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h, _ := c.dropLocked(a)
+	if h == nil || c.over {
+		return
+	}
+	how := GoesOn
+	if h.damaged.Load() {
+		how = Close
+	}
+	if p, ok := a.Effect.(Parter); ok {
+		how = max(how, p.Parting(h.acted.Load()))
+	}
+	if how != GoesOn {
+		c.endLocked("relay", how)
+	}
+}
+
+// dropLocked returns the hit that was taken off and its place, nil if there was
+// none.
+func (c *conn) dropLocked(a *armed) (*hit, int) {
+	c.seen = slices.DeleteFunc(c.seen, func(s *armed) bool { return s == a })
+	i := slices.IndexFunc(c.hits, func(h *hit) bool { return h.armed == a })
+	if i < 0 {
+		return nil, len(c.hits)
+	}
+	h := c.hits[i]
+	c.hits = slices.Delete(c.hits, i, i+1)
+	h.end()
+	c.applied = append(c.applied, names([]*hit{h})...)
+	if _, ok := a.Effect.(Stager); ok {
+		c.loop.post(func() {
+			for way := range c.flows {
+				if q := c.flows[way].q; q != nil {
+					q.drop(a)
+				}
+			}
+		})
+	}
+	c.changed()
+	return h, i
+}
+
+// changed makes the loop look at the hits again: before anything else is done with
+// the connection, and soon. c.mu is held.
+func (c *conn) changed() {
+	if c.dirty.CompareAndSwap(false, true) {
+		c.loop.post(func() {
+			if c.dirty.Load() {
+				c.refresh()
+			}
+		})
+	}
 }
 
 // came notes that a flow has read bytes: on the way up they count from here.
 func (c *conn) came(f *flow, n int) {
-	switch {
-	case n <= 0:
-	case f.way == Up:
+	if f.way == Up {
 		c.count(f, n)
-	case c.first.Load() == 0:
-		c.first.Store(time.Now().UnixNano())
+	} else if c.first.IsZero() {
+		c.first = time.Now()
 	}
 }
 
-// left counts bytes that a flow is about to write: on the way down they count
-// from here. Those that could not be written it is told of again, below 0.
+// left counts bytes that a flow has written: on the way down they count here.
 func (c *conn) left(f *flow, n int) {
 	if f.way == Down {
 		c.count(f, n)
@@ -306,43 +393,29 @@ func (c *conn) count(f *flow, n int) {
 	f.moved.Add(uint64(n))
 }
 
-// resetBehind tells whether an end of stream that f has read was a reset.
-func (c *conn) resetBehind(f *flow) bool {
-	// In this order: a FIN of ours that is answered ends the socket, too.
-	return wasReset(f.src) && !c.flows[1-f.way].shut.Load()
-}
-
 // ended notes who has ended the connection first.
 func (c *conn) ended(way Way) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.endedLocked(way)
+}
+
+func (c *conn) endedLocked(way Way) {
 	if c.endBy == "" {
 		c.endBy = [...]string{Up: "caller", Down: "callee"}[way]
 	}
 }
 
-// fail ends the connection after an error of a flow: whatever broke, both sides
-// see a reset, as they would have without us.
-func (c *conn) fail(way Way, err error) {
-	var w writeError
-	if errors.As(err, &w) {
-		way = 1 - way
-	}
-	c.ended(way)
-	c.end("", Reset)
+// fail ends the connection because the source of a way broke: both sides see a
+// reset, as they would have without us.
+func (c *conn) fail(way Way) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endedLocked(way)
+	c.endLocked("", Reset)
 }
 
-func (c *conn) isOver() bool {
-	select {
-	case <-c.over:
-		return true
-	default:
-		return false
-	}
-}
-
-// end makes the connection end now. It does not block: the connection's own
-// goroutines close the sockets.
+// end makes the connection end soon. It does not wait.
 func (c *conn) end(by string, how Ending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -350,71 +423,107 @@ func (c *conn) end(by string, how Ending) {
 }
 
 func (c *conn) endLocked(by string, how Ending) {
-	if c.isOver() {
+	if c.over {
 		return
 	}
 	if by != "" && c.endBy == "" {
 		c.endBy = by
 	}
-	c.how = how
-	close(c.over)
-	if c.cancel != nil {
-		c.cancel()
+	c.over, c.how = true, how
+	c.isOver.Store(true)
+	c.changed()
+}
+
+// bothDone ends the connection once both ways have ended by themselves.
+func (c *conn) bothDone() {
+	if c.flows[Up].done && c.flows[Down].done {
+		c.mu.Lock()
+		over := c.over
+		c.over = true
+		c.mu.Unlock()
+		c.isOver.Store(true)
+		if !over {
+			c.finish(false)
+		}
 	}
-	for _, s := range []*net.TCPConn{c.caller, c.callee} {
-		if s == nil {
-			continue
+}
+
+// wrapUp closes the sockets, as the ending wants it.
+func (c *conn) wrapUp(how Ending) {
+	if s := stage(c.stage.Load()); s == finished || s == lingering {
+		return
+	}
+	c.loop.setAlarm(&c.hour, time.Time{})
+	c.dialing.stop()
+	for way := range c.flows {
+		c.flows[way].close()
+	}
+	if how == Over {
+		how = Close
+	}
+	if how != Close {
+		c.finish(how == Reset)
+		return
+	}
+	c.ends[Up].wire.shut()
+	if w := c.ends[Down].wire; w != nil {
+		w.close(false)
+		c.ends[Down].wire = nil
+	}
+	c.stage.Store(int32(lingering))
+	c.ends[Up].readable = true
+	c.loop.setAlarm(&c.hour, time.Now().Add(lingerTime))
+	c.linger()
+}
+
+// linger reads what still comes until the caller has closed, too.
+func (c *conn) linger() {
+	e := &c.ends[Up]
+	for e.readable {
+		n, err := e.wire.read(c.loop.block.buf)
+		if c.extra += n; c.extra > lingerBytes || err != nil && err != errAgain {
+			c.finish(false)
+			return
 		}
-		if how == Reset {
-			s.SetLinger(0)
-		} else {
-			s.CloseWrite()
+		if err == errAgain {
+			e.readable = false
 		}
-		s.SetDeadline(past)
 	}
 }
 
 // finish closes what is open and reports the connection.
-func (c *conn) finish() {
-	c.end("", GoesOn)
-	c.mu.Lock()
-	for _, t := range c.burnt {
-		if t.Stop() {
-			c.fuses.Done()
+func (c *conn) finish(reset bool) {
+	if stage(c.stage.Swap(int32(finished))) == finished {
+		return
+	}
+	c.loop.setAlarm(&c.hour, time.Time{})
+	for _, a := range c.fuses {
+		c.loop.setAlarm(a, time.Time{})
+	}
+	for way := range c.flows {
+		c.flows[way].close()
+	}
+	for i := range c.ends {
+		if w := c.ends[i].wire; w != nil {
+			w.close(reset)
+			c.ends[i].wire = nil
 		}
 	}
-	hits, by := c.hits, c.endBy
+	c.mu.Lock()
+	c.over = true
+	hits, by, applied := c.hits, c.endBy, c.applied
 	c.hits = nil
 	c.mu.Unlock()
-	c.fuses.Wait()
-	if c.callee != nil {
-		c.callee.Close()
-	}
-	if c.how == Close {
-		linger(c.caller)
-	}
-	c.caller.Close()
-	for way := range c.flows {
-		c.flows[way].carry.release()
-	}
 	c.edge.forget(c.id)
-	x := experiment.Exchange{
-		Edge: c.edge.name, Conn: c.id, Start: c.start, End: time.Now(), EndedBy: by,
-		BytesIn: c.bytes[Up].Load(), BytesOut: c.bytes[Down].Load(), Faults: append(c.applied, names(hits)...),
-	}
-	if ns := c.first.Load(); ns != 0 {
-		x.FirstByte = time.Unix(0, ns)
-	}
+	c.loop.live.Add(-1)
+	c.edge.report(experiment.Exchange{
+		Edge: c.edge.name, Conn: c.id, Start: c.start, End: time.Now(), FirstByte: c.first, EndedBy: by,
+		BytesIn: c.bytes[Up].Load(), BytesOut: c.bytes[Down].Load(), Faults: append(applied, names(hits)...),
+	})
 	for _, h := range hits {
 		h.end()
 	}
-	c.edge.report(x)
-}
-
-// linger reads what still comes until the peer has closed, too, for a while.
-func linger(c *net.TCPConn) {
-	c.SetReadDeadline(time.Now().Add(lingerTime))
-	io.Copy(io.Discard, io.LimitReader(c, 16<<20))
+	c.edge.work.Done()
 }
 
 // names lists the faults that have hurt a unit.
@@ -426,4 +535,28 @@ func names(hits []*hit) []string {
 		}
 	}
 	return all
+}
+
+// status is the connection as it is listed.
+func (c *conn) status(now time.Time) experiment.Connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := experiment.Connection{
+		ID: c.id, Edge: c.edge.name, Client: c.ends[Up].addr.String(), Since: c.start, Age: now.Sub(c.start).Seconds(),
+		BytesIn: c.bytes[Up].Load(), BytesOut: c.bytes[Down].Load(),
+		State: [...]string{"waiting", "connecting", "open", "closing", "closing"}[c.stage.Load()],
+	}
+	switch {
+	case c.held.Load():
+		s.State = "held"
+	case s.State == "open" && c.halved.Load():
+		s.State = "half-closed"
+	}
+	if c.to.IsValid() {
+		s.Upstream = c.to.String()
+	}
+	for _, h := range c.hits {
+		s.Faults = append(s.Faults, h.ID)
+	}
+	return s
 }

@@ -26,12 +26,12 @@
 //   - Half-close and RST reach the other side as they came. A callee that refuses
 //     is seen by the caller as a reset: the relay has accepted already, and adds
 //     no answer of its own, on HTTP edges neither.
-//   - Memory is bounded: delayed bytes wait in a queue of at most 32 MiB per
-//     direction, and of 64 KiB each once all queues together hold 256 MiB.
+//   - Memory is bounded: delayed bytes wait in a queue of at most 128 MiB
+//     per direction, and of 64 KiB each once all queues together hold 512 MiB.
 //   - Some descriptors stay free for the rest of the process: a tenth of what the
 //     system allows, or 32. An edge that would need them accepts nothing more until
 //     a connection ends; callers wait in the listener's queue.
-//   - A caller that resets its connection is noticed at once (on unix), also while
+//   - A caller that resets its connection is noticed at once (on Linux), also while
 //     its bytes are held and while its callee is dialled. A dial lasts 30 seconds at
 //     most. A caller that only closes while its bytes are held stays, since it may
 //     wait for an answer yet.

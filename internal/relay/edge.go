@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -35,6 +36,9 @@ var (
 type unit interface {
 	// consider draws the unit for an effect that was armed after it began.
 	consider(a *armed)
+	// replace takes an effect off, and draws the unit for one that was armed in
+	// its place.
+	replace(old, a *armed)
 	// drop takes an effect off.
 	drop(a *armed)
 }
@@ -43,6 +47,10 @@ type unit interface {
 type link interface {
 	// strike ends it on an effect's word. h is nil for effects on links.
 	strike(a *armed, how Ending, h *hit) bool
+	// client is the caller's address.
+	client() netip.Addr
+	// status is the connection as it is listed.
+	status(now time.Time) experiment.Connection
 	// end ends it; it does not block.
 	end(by string, how Ending)
 }
@@ -58,20 +66,25 @@ type Edge struct {
 	full   func()
 	report func(experiment.Exchange)
 	http   *httpEdge // nil on TCP edges
+	callee []upstream
+	loops  []*loop // nil on HTTP edges
+	gates  []*gate // where loops accept
+	newID  func() uint64
 
 	dialTime time.Duration
+	watching atomic.Bool // somebody asks whether the callee is up again
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup // the accept loop, connections, leases, sweeps
 	nextUp atomic.Uint64
-	lastID atomic.Uint64
 
 	accepted, exchanges, in, out atomic.Uint64
 
 	control sync.Mutex // serialises Arm and Lift
 	past    []pastReceipt
 	closed  bool
+	down    bool // the listener is closed because the callee is down
 
 	chain atomic.Pointer[[]*armed] // immutable; nil if nothing is armed
 
@@ -114,7 +127,15 @@ func (e *Edge) find(id string) *armed {
 
 // Arm puts an effect in force and returns once it is, also on connections that
 // are open. An id is armed at most once; ErrArmed otherwise.
-func (e *Edge) Arm(arm Armed) error {
+func (e *Edge) Arm(arm Armed) error { return e.arm(arm, "") }
+
+// Replace puts an effect in force in the place of another that is: at no time do
+// both act on a unit, or neither. Units are drawn anew. Without the old one, or if
+// either of them acts on the listener or on open connections by itself, it is Lift
+// and Arm.
+func (e *Edge) Replace(old string, arm Armed) error { return e.arm(arm, old) }
+
+func (e *Edge) arm(arm Armed, old string) error {
 	a, err := newArmed(arm, e.name, e.http != nil)
 	if err != nil {
 		return err
@@ -128,19 +149,27 @@ func (e *Edge) Arm(arm Armed) error {
 	if taken || e.find(a.ID) != nil {
 		return fmt.Errorf("arm %s on %s: %w", a.ID, e.name, ErrArmed)
 	}
-	refuser, refuses := a.Effect.(Refuser)
-	if refuses {
-		if err := e.port.refuse(); err != nil {
-			return fmt.Errorf("arm %s: %w", a.ID, err)
+	before := e.find(old)
+	if before != nil && (onLinks(before.Effect) || onLinks(a.Effect)) {
+		if err := e.lift(before); err != nil {
+			return err
+		}
+		before = nil
+	}
+	if err := e.closePort(a); err != nil {
+		return fmt.Errorf("arm %s: %w", a.ID, err)
+	}
+	if before != nil {
+		e.swap(before, a)
+	} else {
+		chain := append(slices.Clone(e.armed()), a)
+		e.chain.Store(&chain)
+		for _, u := range sorted(&e.live, e.units) {
+			u.consider(a)
 		}
 	}
-	chain := append(slices.Clone(e.armed()), a)
-	e.chain.Store(&chain)
-	for _, u := range sorted(&e.live, e.units) {
-		u.consider(a)
-	}
-	if refuses {
-		e.refuseNow(a, refuser.Refuses())
+	if r, ok := a.Effect.(Refuser); ok {
+		e.refuseNow(a, r.Refuses())
 	}
 	if s, ok := a.Effect.(Sweeper); ok {
 		e.startSweep(a, s)
@@ -150,6 +179,56 @@ func (e *Edge) Arm(arm Armed) error {
 		a.lease = time.AfterFunc(time.Until(a.Until), func() { e.expire(a) })
 	}
 	return nil
+}
+
+// swap puts an effect in another's place. It is called under control.
+func (e *Edge) swap(old, a *armed) {
+	chain := slices.Clone(e.armed())
+	chain[slices.Index(chain, old)] = a
+	e.chain.Store(&chain)
+	old.lift()
+	for _, u := range sorted(&e.live, e.units) {
+		u.replace(old, a)
+	}
+	e.bury(old)
+}
+
+// closePort makes the listener refuse or deaf, if that is what the effect does.
+func (e *Edge) closePort(a *armed) error {
+	switch a.Effect.(type) {
+	case Refuser:
+		return e.port.refuse()
+	case Deafener:
+		if err := e.port.deafen(); err != nil {
+			return err
+		}
+		if h := a.draw("", false); h != nil {
+			h.act()
+		}
+	}
+	return nil
+}
+
+// openPort makes the listener accept again, unless something still keeps it from
+// that.
+func (e *Edge) openPort(others []*armed) error {
+	if e.refused(others) {
+		return nil
+	}
+	if e.down {
+		return e.port.refuse()
+	}
+	return e.port.serve(e.ctx)
+}
+
+// refused tells whether effects keep the listener closed.
+func (*Edge) refused(all []*armed) bool {
+	for _, a := range all {
+		if onListener(a.Effect) {
+			return true
+		}
+	}
+	return false
 }
 
 // expire lifts an effect whose lease is over; while that fails, again and again.
@@ -182,8 +261,8 @@ func (e *Edge) Lift(id string) error {
 // lift is called under control.
 func (e *Edge) lift(a *armed) error {
 	others := slices.DeleteFunc(slices.Clone(e.armed()), func(o *armed) bool { return o == a })
-	if _, ok := a.Effect.(Refuser); ok && !slices.ContainsFunc(others, refusing) {
-		if err := e.port.serve(e.ctx); err != nil {
+	if onListener(a.Effect) {
+		if err := e.openPort(others); err != nil {
 			return fmt.Errorf("lift %s: %w", a.ID, err)
 		}
 	}
@@ -196,6 +275,13 @@ func (e *Edge) lift(a *armed) error {
 	for _, u := range sorted(&e.live, e.units) {
 		u.drop(a)
 	}
+	e.bury(a)
+	return nil
+}
+
+// bury ends what belongs to an effect that was lifted, and keeps its receipt. It
+// is called under control.
+func (e *Edge) bury(a *armed) {
 	if a.lease != nil && a.lease.Stop() {
 		e.work.Done()
 	}
@@ -206,7 +292,6 @@ func (e *Edge) lift(a *armed) error {
 		e.past = slices.Delete(e.past, 0, 1)
 	}
 	e.past = append(e.past, pastReceipt{a.ID, a.counts()})
-	return nil
 }
 
 func refusing(a *armed) bool { _, ok := a.Effect.(Refuser); return ok }
@@ -275,6 +360,9 @@ func (e *Edge) startSweep(a *armed, s Sweeper) {
 func (e *Edge) sweep(a *armed, how Ending) {
 	var drawn []*hit
 	for _, l := range sorted(&e.live, e.links) {
+		if !a.match.fitsClient(l.client()) {
+			continue
+		}
 		if h := a.draw("", false); h != nil {
 			drawn = append(drawn, h)
 			l.strike(a, how, nil)
@@ -311,43 +399,60 @@ func (e *Edge) run() {
 			c.Close()
 			return
 		}
+		if e.port.fillers.has(remote(c)) {
+			c.Close()
+			e.slots.add(-connFiles)
+			continue
+		}
 		e.accepted.Add(1)
-		id := e.lastID.Add(1)
-		if e.turnedAway(c) {
+		if e.turnedAway(func() { c.SetLinger(0); c.Close() }) {
 			e.slots.add(-connFiles)
 			continue
 		}
 		if e.http != nil {
-			e.http.take(c, id)
+			e.http.take(c, e.newID())
 			continue
 		}
-		conn := newConn(e, id, c)
-		e.live.Lock()
-		e.links[id], e.units[id] = conn, conn
-		e.live.Unlock()
-		e.work.Go(func() { conn.serve(e.ctx) })
+		l := e.loops[0]
+		for _, o := range e.loops {
+			if o.live.Load() < l.live.Load() {
+				l = o
+			}
+		}
+		conn := e.newLive(l, remote(c))
+		l.post(func() {
+			conn.ends[Up].wire = newNetWire(c, conn, Up)
+			conn.ends[Up].writable = true
+			conn.begin()
+		})
 	}
 }
 
+// newLive makes a connection, which is listed from now on.
+func (e *Edge) newLive(l *loop, from netip.AddrPort) *conn {
+	c := newConn(e, l, from)
+	l.live.Add(1)
+	e.work.Add(1)
+	e.live.Lock()
+	e.links[c.id], e.units[c.id] = c, c
+	e.live.Unlock()
+	return c
+}
+
 // turnedAway resets a connection that was on its way in when the listener closed.
-func (e *Edge) turnedAway(c *net.TCPConn) bool {
+func (e *Edge) turnedAway(reset func()) bool {
 	armed := e.armed()
 	i := slices.IndexFunc(armed, refusing)
 	if i < 0 || armed[i].draw("", false) == nil {
 		return false
 	}
-	return armed[i].strike(func() {
-		c.SetLinger(0)
-		c.Close()
-	})
+	return armed[i].strike(func() bool { reset(); return true })
 }
 
 // dial connects to the callee's next address, for at most 30 seconds.
 func (e *Edge) dial(ctx context.Context) (*net.TCPConn, error) {
-	n := e.nextUp.Add(1) - 1
-	addr := e.spec.Upstreams[n%uint64(len(e.spec.Upstreams))]
 	d := net.Dialer{Timeout: e.dialTime}
-	c, err := d.DialContext(ctx, "tcp", addr)
+	c, err := d.DialContext(ctx, "tcp", e.next().text)
 	if err != nil {
 		return nil, err
 	}

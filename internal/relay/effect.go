@@ -31,11 +31,15 @@ const (
 	GoesOn Ending = iota
 	Close         // FIN
 	Reset         // RST
+	// Over is Close for the whole connection, as a stage ends it: what was
+	// emitted before is still delivered, then both sides see a FIN.
+	Over
 )
 
 // Effect is what an armed fault does. It implements one or more of Stager,
-// Holder, Swallower, Ender, Delayer, Answerer, Refuser and Sweeper; Arm refuses
-// an effect that implements none which the edge's protocol can carry out.
+// Holder, Swallower, Ender, Delayer, Answerer, Refuser, Deafener, Greeter and
+// Sweeper; Arm refuses an effect that implements none which the edge's protocol
+// can carry out. It may implement Raw and Parter besides.
 // Effects are immutable: they are called from many goroutines.
 //
 // What is hurt is a unit: an exchange of an HTTP edge, a connection of a TCP
@@ -68,6 +72,9 @@ type Chunk struct {
 	Due time.Time
 	// End says that the stream ends here, and how.
 	End Ending
+	// Free lets the chunk overtake others before it that are free, too, and due
+	// later: bytes arrive in another order than they were sent in.
+	Free bool
 }
 
 // Bounded is implemented by stages that want less to wait in the queue than the
@@ -95,6 +102,46 @@ type Swallower interface{ Swallows() }
 type Ender interface {
 	End() (after time.Duration, how Ending)
 }
+
+// Timed is implemented by stages that end their whole connection by themselves.
+// TCP edges only.
+type Timed interface {
+	// Deadline is when the connection ends, and how; the zero time is never. It
+	// is asked for once the stage is made and after every Pass.
+	Deadline() (at time.Time, how Ending)
+}
+
+// Heir is implemented by stages that go on where the stage of the effect left off
+// that theirs replaces (see Edge.Replace). TCP edges only.
+type Heir interface {
+	// Inherit is called before the first Pass, with a stage of the replaced
+	// effect; it may be of any type.
+	Inherit(from Stage)
+}
+
+// Parter is implemented by effects whose lift ends connections: those that were
+// drawn. TCP edges only.
+type Parter interface {
+	// Parting is how a connection ends at the lift; GoesOn leaves it alone.
+	// touched tells whether a stage has been given bytes or an end of it.
+	Parting(touched bool) Ending
+}
+
+// Raw is implemented by effects that shape what only an edge that passes bytes
+// has: the end of a connection, the pieces it is written in.
+type Raw interface{ Raw() }
+
+// Greeter is implemented by effects that leave new connections waiting: neither
+// read nor dialled. TCP edges only.
+type Greeter interface {
+	// Greet is how long a connection waits, asked once for each that is drawn.
+	Greet(r *Rand) time.Duration
+}
+
+// Deafener is implemented by effects that make the listener deaf: what tries to
+// connect gets no answer at all until the lift. Arm refuses it where the system
+// has no way to do that.
+type Deafener interface{ Deafens() }
 
 // Delayer is implemented by effects that wait before a request is forwarded.
 // HTTP edges only.
@@ -139,9 +186,14 @@ func (r *Rand) Float() float64 {
 // carriedOut tells whether an edge of this protocol can do anything with e, and
 // which units it hurts.
 func carriedOut(e Effect, http bool) (unit fault.Unit, ok bool) {
+	if _, raw := e.(Raw); raw && http {
+		return "", false
+	}
 	switch e.(type) {
-	case Refuser, Sweeper:
+	case Refuser, Sweeper, Deafener:
 		return fault.Connection, true
+	case Greeter:
+		return fault.Connection, !http
 	case Stager, Holder, Swallower, Ender:
 		if http {
 			return fault.Exchange, true
@@ -151,4 +203,23 @@ func carriedOut(e Effect, http bool) (unit fault.Unit, ok bool) {
 		return fault.Exchange, http
 	}
 	return "", false
+}
+
+// onListener tells whether an effect acts on the listener.
+func onListener(e Effect) bool {
+	switch e.(type) {
+	case Refuser, Deafener:
+		return true
+	}
+	return false
+}
+
+// onLinks tells whether an effect acts on listeners or on all open connections, by
+// itself.
+func onLinks(e Effect) bool {
+	switch e.(type) {
+	case Refuser, Sweeper, Deafener:
+		return true
+	}
+	return false
 }

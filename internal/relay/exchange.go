@@ -48,7 +48,7 @@ type exchange struct {
 // ServeHTTP carries one exchange.
 func (h *httpEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{
-		edge: h, id: h.edge.lastID.Add(1), conn: r.Context().Value(callerKey{}).(*callerConn),
+		edge: h, id: h.edge.newID(), conn: r.Context().Value(callerKey{}).(*callerConn),
 		w: w, r: r, ctx: r.Context(),
 	}
 	x.record = experiment.Exchange{
@@ -101,7 +101,7 @@ func (x *exchange) draw(a *armed) {
 	if a.unit != fault.Exchange {
 		return
 	}
-	fits, protected := a.fits(x.r)
+	fits, protected := a.fits(x.r, x.conn.client())
 	if !fits {
 		return
 	}
@@ -125,6 +125,12 @@ func (x *exchange) draw(a *armed) {
 		x.hits = append(x.hits, h)
 		x.drawn.Store(true)
 	}
+}
+
+// replace takes an effect off, and draws the exchange for another.
+func (x *exchange) replace(old, a *armed) {
+	x.drop(old)
+	x.consider(a)
 }
 
 // drop takes an effect off; what it holds or delays goes on at once. If it has

@@ -1,402 +1,373 @@
 package relay
 
 import (
-	"errors"
 	"io"
-	"net"
-	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
-// spliceBytes is how much one splice moves before the counters are brought up
-// to date.
-const spliceBytes = 4 << 20
+const (
+	// turns is how often a flow moves bytes before others have their turn.
+	turns = 16
+	// fullReads in a row make a flow splice.
+	fullReads = 2
+	// smallSplices in a row make it copy again.
+	smallSplices = 4
+	smallSplice  = 16 << 10
+)
 
-// errDelivered ends a flow: the end of the stream has been passed on.
-var errDelivered = errors.New("delivered")
-
-// writeError is a failure of the receiving side of a flow.
-type writeError struct{ error }
-
-func (e writeError) Unwrap() error { return e.error }
-
-// plan is what is to be done with the bytes of one way, as of a version of the
-// unit's hits.
-type plan struct {
-	version uint64
-	hold    bool
-	swallow *hit
-	stages  []staged
-}
-
-// flow moves the bytes of one way of a connection. With nothing armed they go
-// from socket to socket, by splice when there are many; with stages through a
-// queue that a second goroutine empties.
+// flow moves the bytes of one way of a connection, on the connection's loop. With
+// nothing armed they go from socket to socket, by splice when there are many;
+// with stages through a queue.
 type flow struct {
-	conn  *conn
-	way   Way
-	wake  chan struct{} // the hits have changed
-	moved *atomic.Uint64
+	conn   *conn
+	way    Way
+	moved  *atomic.Uint64 // of the edge
+	queued bool           // the loop will pump it again
 
-	// Set under conn.mu, before the flow runs.
-	src, dst *net.TCPConn
-	pull     *puller
+	rest    []byte   // read from the source, still to be written
+	channel *channel // holds bytes spliced from the source; nil without
+	full    int      // full reads in a row
+	small   int      // small splices in a row
+	bulk    bool     // splice
 
-	q       *queue // set and cleared by the flow, under conn.mu
-	written chan struct{}
-	shut    atomic.Bool // the end of the stream was passed on to dst
+	q     *queue // nil if nothing is or was staged
+	batch []entry
+	sent  int // of batch: entries written,
+	off   int // and bytes of the next one
+	due   alarm
+	fuse  alarm
+	store []entry
+	bufs  [][]byte
 
-	carry  *block // bytes that were read for a plan that is over
-	carryN int
+	drained bool // the source has ended
+	shut    bool // the end of the stream was passed on
+	done    bool // nothing is left to be done
 }
 
-// run returns when the way has ended or the connection has.
-func (f *flow) run() {
-	defer f.stopQueue()
-	for !f.conn.isOver() {
-		drain(f.wake)
-		p := f.conn.plan(f.way)
-		f.src.SetReadDeadline(time.Time{})
-		if f.conn.version.Load() != p.version || f.conn.isOver() {
-			continue
-		}
-		var err error
-		switch {
-		case p.hold:
-			err = f.held()
-		case p.swallow != nil:
-			err = f.swallow(p)
-		case len(p.stages) == 0 && f.q == nil:
-			err = f.pass(p)
-		case len(p.stages) == 0:
-			err = f.backToPass()
-		default:
-			err = f.delay(p)
-		}
-		switch {
-		case err == nil, errors.Is(err, os.ErrDeadlineExceeded):
-		case err == errDelivered:
-			if f.way == Up {
-				f.lurk(&f.conn.answered)
-			}
-			return
-		default:
-			f.conn.fail(f.way, err)
-			return
-		}
+func (f *flow) src() *end { return &f.conn.ends[f.way] }
+func (f *flow) dst() *end { return &f.conn.ends[1-f.way] }
+
+// stuck tells whether bytes wait for the destination to take them.
+func (f *flow) stuck() bool {
+	return f.q == nil && (len(f.rest) > 0 || f.channel != nil && f.channel.held > 0)
+}
+
+// replan is called when the plan of the way has changed.
+func (f *flow) replan() {
+	p := &f.conn.plans[f.way]
+	if f.q == nil && len(p.stages) > 0 {
+		f.q = newQueue(f.conn.edge.budget)
+		f.due.ring, f.fuse.ring = f.pump, f.burn
+	}
+	if f.q != nil {
+		f.q.hold(p.hold)
+		f.setFuse()
 	}
 }
 
-func drain(c chan struct{}) {
-	select {
-	case <-c:
-	default:
-	}
-}
-
-// await waits for a change of the hits, the end of the connection, or also.
-func (f *flow) await(also <-chan struct{}) error {
-	select {
-	case <-f.wake:
-	case <-f.conn.over:
-	case <-also:
-	}
-	return nil
-}
-
-// held waits for a change of the hits, or of the caller: one who resets the
-// connection under a hold is gone, and what it has sent with it. A caller's FIN
-// says nothing, and a callee's reset does not pass a hold.
-func (f *flow) held() error {
-	if f.way == Down || !watches {
-		return f.await(nil)
-	}
-	return f.pull.gone()
-}
-
-// lurk notices a reset of the source while nobody reads from it, and ends the
-// connection. It returns once stop is set and the read deadline is past.
-func (f *flow) lurk(stop *atomic.Bool) {
-	if !watches {
+// setFuse sets the alarm of the stage that ends the connection first.
+func (f *flow) setFuse() {
+	p := &f.conn.plans[f.way]
+	if !p.timed && f.fuse.slot == 0 {
 		return
 	}
-	for {
-		f.src.SetReadDeadline(time.Time{})
-		if stop.Load() || f.conn.isOver() {
-			return
+	at, _, _ := p.deadline()
+	f.conn.loop.setAlarm(&f.fuse, at)
+}
+
+func (p *plan) deadline() (at time.Time, how Ending, by *hit) {
+	for _, s := range p.stages {
+		if t, ok := s.stage.(Timed); ok {
+			if d, h := t.Deadline(); !d.IsZero() && (at.IsZero() || d.Before(at)) {
+				at, how, by = d, h, s.hit
+			}
 		}
-		err := f.pull.gone()
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-		case f.conn.flows[1-f.way].shut.Load(): // a FIN that was answered
-			return
-		default:
-			f.conn.fail(f.way, err)
-			return
-		}
+	}
+	return at, how, by
+}
+
+// burn ends the connection if it is still time.
+func (f *flow) burn() {
+	at, how, by := f.conn.plans[f.way].deadline()
+	if by != nil && !at.After(time.Now()) {
+		f.conn.strike(by.armed, how, by)
+	} else {
+		f.setFuse()
 	}
 }
 
-// read returns the next bytes. If the plan is over by the time they are there,
-// it keeps them for the next one and returns none.
-func (f *flow) read(p plan, limit int) (*block, int, error) {
-	b, n := f.carry, f.carryN
-	f.carry = nil
-	if b == nil {
-		var err error
-		if b, n, err = f.pull.read(limit); err != nil {
-			return nil, 0, err
+// pump moves what can be moved.
+func (f *flow) pump() {
+	for range turns {
+		if f.conn.dirty.Load() {
+			f.conn.refresh()
 		}
-		f.conn.came(f, n)
+		if f.done || f.conn.isOver.Load() || !f.step() {
+			return
+		}
 	}
-	if f.conn.version.Load() != p.version {
-		f.carry, f.carryN = b, n
-		return nil, 0, nil
+	f.conn.loop.again(f)
+}
+
+// step does one thing; false if nothing can be done until something happens.
+func (f *flow) step() bool {
+	p := &f.conn.plans[f.way]
+	if stage(f.conn.stage.Load()) != open {
+		return f.way == Up && p.swallow != nil && !p.hold && f.swallow(p.swallow)
 	}
-	return b, n, nil
+	switch {
+	case p.hold:
+		return false
+	case p.swallow != nil:
+		return f.swallow(p.swallow)
+	case len(f.rest) > 0:
+		return f.writeRest()
+	case f.channel != nil && f.channel.held > 0:
+		return f.drain()
+	case f.shut:
+		return f.last()
+	case f.q != nil:
+		return f.staged(p)
+	case f.drained:
+		return f.endOfStream()
+	case !f.src().readable:
+		f.letGo()
+		return false
+	case f.bulk:
+		return f.splice()
+	}
+	return f.pass()
 }
 
 // pass moves bytes as they come.
-func (f *flow) pass(p plan) error {
-	for full := 0; full < 2; {
-		b, n, err := f.read(p, blockSize)
-		if err == io.EOF {
-			return f.endOfStream()
-		}
-		if err != nil || b == nil {
-			return err
-		}
-		if full++; n < blockSize {
-			full = 0
-		}
-		f.conn.left(f, n)
-		written, err := f.dst.Write(b.buf[:n])
-		f.conn.left(f, written-n)
-		b.release()
-		if err != nil {
-			return writeError{err}
-		}
+func (f *flow) pass() bool {
+	b := f.conn.loop.block
+	n, ok := f.read(b.buf)
+	if !ok {
+		return f.drained
 	}
-	return f.splice(p)
+	if f.full++; n < len(b.buf) {
+		f.full = 0
+	}
+	if f.full >= fullReads && f.src().fd >= 0 && f.dst().fd >= 0 {
+		f.bulk, f.small = true, 0
+	}
+	return f.write(b.buf[:n])
 }
 
-// splice moves bytes in the kernel until the plan is over. It is woken by the
-// read deadline, which leaves nothing in the pipe: what was taken from src has
-// reached dst.
-func (f *flow) splice(p plan) error {
-	for f.conn.version.Load() == p.version {
-		n, err := f.dst.ReadFrom(&io.LimitedReader{R: f.src, N: spliceBytes})
-		f.conn.came(f, int(n))
-		f.conn.left(f, int(n))
-		switch {
-		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !wasReset(f.src):
-			return writeError{err}
-		case err != nil:
-			return err
-		case n < spliceBytes:
-			return f.endOfStream()
-		}
+// read reads once; false if there was nothing or the source has ended.
+func (f *flow) read(b []byte) (int, bool) {
+	src := f.src()
+	n, err := src.wire.read(b)
+	switch {
+	case err == errAgain:
+		src.readable = false
+		return 0, false
+	case err == io.EOF:
+		f.drained = true
+		return 0, false
+	case err != nil:
+		f.broke()
+		return 0, false
 	}
-	return nil
+	if n < len(b) && !src.ending {
+		src.readable = false // the poller will tell of more
+	}
+	f.conn.came(f, n)
+	return n, true
 }
 
-// endOfStream passes a FIN on.
-func (f *flow) endOfStream() error {
-	if f.conn.resetBehind(f) {
-		return syscall.ECONNRESET
-	}
-	f.shut.Store(true)
-	f.dst.CloseWrite()
+// broke is called when the source was reset: what waits in a queue still goes.
+func (f *flow) broke() {
 	f.conn.ended(f.way)
-	return errDelivered
-}
-
-// swallow reads and drops. A caller that leaves ends the connection.
-func (f *flow) swallow(p plan) error {
-	for {
-		b, n, err := f.read(p, blockSize)
-		if err == io.EOF {
-			f.conn.ended(f.way)
-			f.conn.end("", Close)
-			return nil
-		}
-		if err != nil || b == nil {
-			return err
-		}
-		if !p.swallow.damaged.Load() && !p.swallow.once(true) {
-			f.carry, f.carryN = b, n // lifted in time: nothing is lost
-			return nil
-		}
-		b.release()
-	}
-}
-
-// delay sends bytes through stages and a queue.
-func (f *flow) delay(p plan) error {
-	f.startQueue()
-	most := bound(p.stages)
-	for {
-		select {
-		case <-f.written: // a stage has ended the stream
-			return errDelivered
-		default:
-		}
-		room := f.q.room(most)
-		if room == 0 {
-			if f.await(f.q.space); f.conn.version.Load() != p.version || f.conn.isOver() {
-				return nil
-			}
-			continue
-		}
-		b, n, err := f.read(p, room)
-		now := time.Now()
-		switch {
-		case err == io.EOF && !f.conn.resetBehind(f):
-			f.conn.ended(f.way)
-			return f.finish(p, Chunk{Due: now, End: Close})
-		case err == io.EOF, errors.Is(err, syscall.ECONNRESET):
-			f.conn.ended(f.way)
-			return f.finish(p, Chunk{Due: now, End: Reset})
-		case err != nil || b == nil:
-			return err
-		}
-		c, keep := chunkOf(b, n, now)
-		f.q.through(p.stages, c, keep)
-		b.release()
-	}
-}
-
-// chunkOf makes a chunk of a block's bytes; few bytes get memory of their own,
-// so that what a queue holds is close to what it counts.
-func chunkOf(b *block, n int, now time.Time) (Chunk, *block) {
-	if n < blockSize/2 {
-		return Chunk{Data: append([]byte(nil), b.buf[:n]...), Due: now}, nil
-	}
-	return Chunk{Data: b.buf[:n], Due: now}, b
-}
-
-// finish queues the end of the stream and waits until it has been written.
-func (f *flow) finish(p plan, c Chunk) error {
-	f.q.through(p.stages, c, nil)
-	select {
-	case <-f.written:
-	case <-f.conn.over:
-	}
-	return errDelivered
-}
-
-// backToPass waits until the queue is empty, then ends it.
-func (f *flow) backToPass() error {
-	if !f.q.idle() {
-		return f.await(f.q.space)
-	}
-	f.stopQueue()
-	return nil
-}
-
-func (f *flow) startQueue() {
-	if f.q != nil {
-		return
-	}
-	f.conn.mu.Lock()
-	f.q, f.written = newQueue(f.conn.edge.budget), make(chan struct{})
-	f.conn.mu.Unlock()
-	go f.write(f.q, f.written)
-}
-
-// stopQueue ends the writing goroutine and waits for it.
-func (f *flow) stopQueue() {
 	if f.q == nil {
+		f.conn.fail(f.way)
 		return
 	}
-	f.q.close()
-	<-f.written
-	f.conn.mu.Lock()
-	f.q = nil
-	f.conn.mu.Unlock()
+	f.drained = true
+	f.through(Chunk{Due: time.Now(), End: Reset}, nil)
 }
 
-// write empties the queue as chunks fall due.
-func (f *flow) write(q *queue, written chan struct{}) {
-	defer close(written)
-	var bell alarm
-	defer bell.stop()
-	var store []entry
-	for {
-		batch, next, open := q.take(store[:0])
-		store = batch
-		if !open {
-			return
-		}
-		if len(batch) == 0 {
-			if bell.wait(next, q.kick, f.conn.over) {
-				continue
-			}
-			return
-		}
-		end := batch[len(batch)-1].end
-		err := f.writeBatch(batch)
-		q.settle(batch)
-		switch {
-		case err != nil:
-			f.conn.fail(f.way, writeError{err})
-			return
-		case end == Reset:
-			f.conn.end("", Reset)
-			return
-		case end == Close:
-			f.shut.Store(true)
-			f.dst.CloseWrite()
-			return
-		}
+// write writes bytes that are the loop's; what is not taken is kept.
+func (f *flow) write(b []byte) bool {
+	n, ok := f.send(b)
+	if n < len(b) && (ok || f.dst().wire != nil && !f.conn.isOver.Load()) {
+		f.rest = append(make([]byte, 0, len(b)-n), b[n:]...)
+		return false
 	}
+	return ok
 }
 
-func (f *flow) writeBatch(batch []entry) error {
-	bufs := make(net.Buffers, 0, len(batch))
-	size := 0
-	for i := range batch {
-		if len(batch[i].data) > 0 {
-			bufs, size = append(bufs, batch[i].data), size+len(batch[i].data)
-		}
-	}
-	if len(bufs) == 0 {
-		return nil
-	}
-	f.conn.left(f, size)
-	n, err := bufs.WriteTo(f.dst)
-	f.conn.left(f, int(n)-size)
-	return err
+// send writes once.
+func (f *flow) send(b []byte) (int, bool) {
+	f.bufs = append(f.bufs[:0], b)
+	n, err := f.dst().wire.write(f.bufs)
+	f.bufs[0] = nil
+	return n, f.wrote(n, len(b), err)
 }
 
-// alarm waits for a moment with one timer that is used again.
-type alarm struct{ timer *time.Timer }
-
-// wait returns at due (never, if it is zero) or at a kick; false when over.
-func (a *alarm) wait(due time.Time, kick, over <-chan struct{}) bool {
-	var ring <-chan time.Time
-	if !due.IsZero() {
-		if d := time.Until(due); a.timer == nil {
-			a.timer = time.NewTimer(d)
-		} else {
-			a.timer.Reset(d)
-		}
-		ring = a.timer.C
+// wrote looks at what became of a write; false if no more can be written now.
+func (f *flow) wrote(n, of int, err error) bool {
+	if n > 0 {
+		f.conn.left(f, n)
 	}
-	select {
-	case <-ring:
-		return true
-	case <-kick:
-	case <-over:
+	if err == errAgain || err == nil && n < of {
+		f.dst().writable = false
+		return false
+	}
+	if err != nil {
+		f.conn.fail(1 - f.way)
 		return false
 	}
 	return true
 }
 
-func (a *alarm) stop() {
-	if a.timer != nil {
-		a.timer.Stop()
+func (f *flow) writeRest() bool {
+	if !f.dst().writable {
+		return false
+	}
+	n, ok := f.send(f.rest)
+	if f.rest = f.rest[n:]; len(f.rest) == 0 {
+		f.rest = nil
+	}
+	return ok
+}
+
+// splice moves bytes in the kernel.
+func (f *flow) splice() bool {
+	if f.channel == nil {
+		if f.channel = f.conn.loop.pipes.take(); f.channel == nil {
+			f.bulk, f.full = false, -1000 // copy for a while
+			return true
+		}
+	}
+	n, err := f.channel.fill(f.src())
+	switch {
+	case err == errAgain:
+		f.src().readable = false
+		f.letGo()
+		return false
+	case err == io.EOF:
+		f.drained = true
+		f.letGo()
+		return true
+	case err != nil:
+		f.broke()
+		return false
+	}
+	f.conn.came(f, n)
+	if f.small++; n >= smallSplice {
+		f.small = 0
+	}
+	if f.small >= smallSplices {
+		f.bulk, f.full = false, 0
+	}
+	return f.drain()
+}
+
+// drain empties the pipe into the destination.
+func (f *flow) drain() bool {
+	if !f.dst().writable {
+		return false
+	}
+	n, err := f.channel.drain(f.dst())
+	if !f.wrote(n, n, err) {
+		return false
+	}
+	if !f.bulk {
+		f.letGo()
+	}
+	return true
+}
+
+// letGo gives an empty pipe back.
+func (f *flow) letGo() {
+	if f.channel != nil && f.channel.held == 0 {
+		f.conn.loop.pipes.give(f.channel)
+		f.channel = nil
+	}
+}
+
+// endOfStream passes a FIN on.
+func (f *flow) endOfStream() bool {
+	if f.src().ending && !f.conn.flows[1-f.way].shut && f.src().wire.broken() {
+		f.conn.fail(f.way) // a reset whose error somebody has read already
+		return false
+	}
+	f.conn.ended(f.way)
+	f.passFIN()
+	return f.last()
+}
+
+func (f *flow) passFIN() {
+	f.shut = true
+	f.conn.halved.Store(true)
+	f.dst().wire.shut()
+}
+
+// last ends the way once its last bytes have left this process.
+func (f *flow) last() bool {
+	if f.dst().wire.flushing() {
+		return false
+	}
+	f.letGo()
+	f.done = true
+	f.conn.bothDone()
+	return false
+}
+
+// swallow reads and drops. A caller that leaves ends the connection.
+func (f *flow) swallow(h *hit) bool {
+	if f.holdsBytes() {
+		if !h.once(true) {
+			return false // lifted in time: nothing is lost
+		}
+		f.lose()
+	}
+	if f.drained {
+		f.conn.ended(f.way)
+		f.conn.end("", Close)
+		return false
+	}
+	if !f.src().readable {
+		return false
+	}
+	n, ok := f.read(f.conn.loop.block.buf)
+	if !ok {
+		return f.drained
+	}
+	if !h.damaged.Load() && !h.once(true) {
+		f.rest = append([]byte(nil), f.conn.loop.block.buf[:n]...)
+		return false
+	}
+	return true
+}
+
+// holdsBytes tells whether bytes are between the sockets, a queue's apart.
+func (f *flow) holdsBytes() bool {
+	return len(f.rest) > 0 || f.channel != nil && f.channel.held > 0
+}
+
+// lose forgets them.
+func (f *flow) lose() {
+	f.rest = nil
+	if f.channel != nil {
+		f.conn.loop.pipes.give(f.channel)
+		f.channel = nil
+	}
+}
+
+// close lets go of everything.
+func (f *flow) close() {
+	f.lose()
+	l := f.conn.loop
+	l.timers.clear(&f.due)
+	l.timers.clear(&f.fuse)
+	if f.q != nil {
+		f.q.settle(f.batch)
+		f.batch = nil
+		f.q.close()
+		f.q = nil
 	}
 }

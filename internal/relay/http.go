@@ -44,7 +44,7 @@ func (h *httpEdge) start() { h.served.Go(func() { h.server.Serve(h.feed) }) }
 
 // take gives a connection to the server.
 func (h *httpEdge) take(c *net.TCPConn, id uint64) {
-	cc := &callerConn{TCPConn: c, http: h, id: id, over: make(chan struct{})}
+	cc := &callerConn{TCPConn: c, http: h, id: id, from: remote(c), start: time.Now(), over: make(chan struct{})}
 	cc.callee = newCallee(cc)
 	h.edge.live.Lock()
 	h.edge.links[id] = cc

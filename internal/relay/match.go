@@ -3,6 +3,7 @@ package relay
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path"
 	"regexp"
@@ -18,6 +19,7 @@ type matcher struct {
 	path    *regexp.Regexp
 	header  map[string]string // canonical name -> glob
 	query   map[string]string
+	clients []netip.Prefix // any if empty
 }
 
 func compile(m *fault.Match) (*matcher, error) {
@@ -35,7 +37,28 @@ func compile(m *fault.Match) (*matcher, error) {
 	for k, v := range m.Query {
 		c.query[k] = v
 	}
+	for _, s := range m.Client {
+		p, err := fault.ParseClient(s)
+		if err != nil {
+			return nil, fmt.Errorf("match: client %w", err)
+		}
+		c.clients = append(c.clients, p)
+	}
 	return c, nil
+}
+
+// matchesRequests tells whether a match asks for what only requests have.
+func matchesRequests(m *fault.Match) bool {
+	return m != nil && (len(m.Method) > 0 || m.Path != "" || len(m.Header) > 0 || len(m.Query) > 0)
+}
+
+// fitsClient tells whether the caller's address is one that is meant.
+func (m *matcher) fitsClient(from netip.Addr) bool {
+	if m == nil || len(m.clients) == 0 {
+		return true
+	}
+	from = from.Unmap()
+	return slices.ContainsFunc(m.clients, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
 // fits tells whether all that is given holds for the request.

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -19,7 +20,11 @@ type port struct {
 	serving chan struct{} // closed while connections are accepted
 	shut    chan struct{} // closed with the port
 	refused bool
+	deaf    bool
 	closed  bool
+	fillers fillers
+	paused  func() // called before the socket stops listening; nil without loops
+	resumed func() // called once it listens again
 }
 
 // openPort listens. Port 0 becomes a number of its own at once, so that it can be
@@ -88,7 +93,7 @@ func (p *port) accept(ctx context.Context) (*net.TCPConn, bool) {
 func (p *port) stopped() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.refused || p.closed
+	return p.refused || p.deaf || p.closed
 }
 
 // refuse stops listening: from its return on connecting fails.
@@ -98,26 +103,56 @@ func (p *port) refuse() error {
 	if p.closed || p.refused {
 		return nil
 	}
+	if p.deaf {
+		p.hearLocked()
+	}
+	p.pauseLocked(&p.refused)
 	if err := stopListening(p.ln); err != nil {
+		p.resumeLocked(&p.refused)
 		return fmt.Errorf("refuse connections to %s: %w", p.addr, err)
 	}
-	p.refused, p.serving = true, make(chan struct{})
 	return nil
+}
+
+// pauseLocked ends accepting, for a reason.
+func (p *port) pauseLocked(why *bool) {
+	*why, p.serving = true, make(chan struct{})
+	if p.paused != nil {
+		p.mu.Unlock()
+		p.paused()
+		p.mu.Lock()
+	}
+}
+
+func (p *port) resumeLocked(why *bool) {
+	*why = false
+	close(p.serving)
+	if p.resumed != nil {
+		p.mu.Unlock()
+		p.resumed()
+		p.mu.Lock()
+	}
 }
 
 // serve listens again: from its return on connecting works.
 func (p *port) serve(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || !p.refused {
+	if p.closed {
+		return nil
+	}
+	if p.deaf {
+		return p.hearLocked()
+	}
+	if !p.refused {
 		return nil
 	}
 	ln, err := listenAgain(ctx, p.ln, p.addr)
 	if err != nil {
 		return fmt.Errorf("listen on %s again: %w", p.addr, err)
 	}
-	p.ln, p.refused = ln, false
-	close(p.serving)
+	p.ln = ln
+	p.resumeLocked(&p.refused)
 	return nil
 }
 
@@ -129,8 +164,43 @@ func (p *port) close() {
 	}
 	p.closed = true
 	close(p.shut)
+	if p.paused != nil {
+		p.mu.Unlock()
+		p.paused()
+		p.mu.Lock()
+	}
 	p.ln.Close()
-	if p.refused {
+	p.fillers.stop()
+	if p.refused || p.deaf {
 		close(p.serving)
 	}
+}
+
+// deafen makes connecting hang: the kernel answers nobody. A port that refuses
+// goes on refusing.
+func (p *port) deafen() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.refused || p.deaf {
+		return nil
+	}
+	p.pauseLocked(&p.deaf)
+	_ = p.ln.SetDeadline(past) // whoever accepts stops
+	if err := p.fillers.fill(p.ln); err != nil {
+		return errors.Join(fmt.Errorf("make %s deaf: %w", p.addr, err), p.hearLocked())
+	}
+	return nil
+}
+
+// hearLocked ends deafness. Who has tried to connect meanwhile is served as soon
+// as it tries again, which its kernel does by itself.
+func (p *port) hearLocked() error {
+	p.fillers.stop()
+	_ = p.ln.SetDeadline(time.Time{})
+	err := fullQueue(p.ln)
+	p.resumeLocked(&p.deaf)
+	if err != nil {
+		return fmt.Errorf("listen on %s as before: %w", p.addr, err)
+	}
+	return nil
 }

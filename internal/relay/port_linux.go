@@ -2,8 +2,16 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
+
+	"github.com/chaosctl/chaosctl/internal/linux"
 )
 
 // stopListening takes a socket out of the listening state and keeps its port:
@@ -24,8 +32,96 @@ func listenAgain(_ context.Context, ln *net.TCPListener, _ string) (*net.TCPList
 		if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
 			return err
 		}
-		return syscall.Listen(fd, 4096) // the kernel caps it at somaxconn
+		return syscall.Listen(fd, queueLength)
 	})
+}
+
+// queueLength is how many connections may wait to be accepted; the kernel caps it at
+// somaxconn.
+const queueLength = 4096
+
+// fillers are connections of ours that fill the queue of a listener, so that the
+// kernel drops what others send to connect.
+type fillers struct {
+	mu    sync.Mutex
+	fds   []int
+	ports map[netip.AddrPort]bool // their own addresses, until they were accepted
+	some  atomic.Bool
+}
+
+// mostFillers bounds them: a queue of length 0 takes one, and what waits already.
+const mostFillers = 64
+
+// fill makes the queue as short as it gets, and fills it.
+func (f *fillers) fill(ln *net.TCPListener) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := onSocket(ln, func(fd int) error { return syscall.Listen(fd, 0) }); err != nil {
+		return err
+	}
+	to := ln.Addr().(*net.TCPAddr).AddrPort()
+	if to.Addr().IsUnspecified() {
+		to = netip.AddrPortFrom(loopback(to.Addr()), to.Port())
+	}
+	f.ports = map[netip.AddrPort]bool{}
+	f.some.Store(true)
+	for range mostFillers {
+		fd, err := linux.Connect(to)
+		if err != nil {
+			return err
+		}
+		f.fds = append(f.fds, fd)
+		if !established(fd) {
+			return nil // the queue is full
+		}
+		if own, err := linux.LocalAddr(fd); err == nil {
+			f.ports[own] = true
+		}
+	}
+	return errors.New("its queue does not fill")
+}
+
+// established tells whether a connection of ours is; a kernel that has dropped the
+// attempt leaves it undecided.
+func established(fd int) bool {
+	for try := 0; ; try++ {
+		err := linux.ConnectError(fd)
+		if err == nil || err != syscall.EALREADY || try == 20 {
+			return err == nil
+		}
+		runtime.Gosched()
+		time.Sleep(500 * time.Microsecond) // loopback decides at once, as a rule
+	}
+}
+
+// stop closes them.
+func (f *fillers) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fd := range f.fds {
+		linux.Close(fd)
+	}
+	f.fds = nil
+}
+
+// has tells whether a connection that was accepted is a filler, and forgets it.
+func (f *fillers) has(from netip.AddrPort) bool {
+	if !f.some.Load() {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	was := f.ports[from]
+	delete(f.ports, from)
+	if len(f.ports) == 0 && len(f.fds) == 0 {
+		f.some.Store(false)
+	}
+	return was
+}
+
+// fullQueue gives a listener its queue back.
+func fullQueue(ln *net.TCPListener) error {
+	return onSocket(ln, func(fd int) error { return syscall.Listen(fd, queueLength) })
 }
 
 func onSocket(c syscall.Conn, do func(fd int) error) error {
@@ -38,24 +134,4 @@ func onSocket(c syscall.Conn, do func(fd int) error) error {
 		return err
 	}
 	return failed
-}
-
-// wasReset tells whether an end of stream was a reset whose error another
-// reader or writer of the socket has taken already: then the socket is closed,
-// while after a FIN it waits for us to close. Only for sockets whose sending
-// side we have not shut.
-func wasReset(c *net.TCPConn) bool {
-	shut := false
-	err := onSocket(c, func(fd int) error {
-		shut = isShut(fd)
-		return nil
-	})
-	return err == nil && shut
-}
-
-// isShut tells whether the kernel is done with a socket's connection.
-func isShut(fd int) bool {
-	const tcpClose = 7 // TCP_CLOSE in the kernel's list of states
-	state, err := syscall.GetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_INFO)
-	return err == nil && state&0xff == tcpClose
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -17,11 +18,14 @@ func listenAgain(ctx context.Context, _ *net.TCPListener, addr string) (*net.TCP
 	return reopen(ctx, addr)
 }
 
-// wasReset cannot be told here.
-func wasReset(*net.TCPConn) bool { return false }
+// fillers: there is no way to make a listener deaf here.
+type fillers struct{}
 
-// isShut cannot be told here.
-func isShut(int) bool { return false }
+func (*fillers) fill(*net.TCPListener) error { return errors.ErrUnsupported }
+func (*fillers) stop()                       {}
+func (*fillers) has(netip.AddrPort) bool     { return false }
+
+func fullQueue(*net.TCPListener) error { return nil }
 
 // reopen listens at an address that was in use a moment ago.
 func reopen(ctx context.Context, addr string) (*net.TCPListener, error) {

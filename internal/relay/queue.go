@@ -10,15 +10,18 @@ import (
 const (
 	blockSize  = 64 << 10  // what is read at most at a time
 	queueFloor = 64 << 10  // bytes that every queue may hold
-	queueLimit = 32 << 20  // bytes that a queue may hold while the budget lasts
-	budgetSize = 256 << 20 // bytes that all queues of a set hold before the floor applies
+	budgetSize = 512 << 20 // bytes that all queues of a set hold before the floor applies
 	entryCost  = 128       // what an entry costs besides its bytes
 	batchBytes = 256 << 10 // what is written at most at a time
 	batchSize  = 64        // entries written at most at a time
 )
 
-// budget is what all queues of a set hold, in bytes.
-type budget struct{ used atomic.Int64 }
+// budget is what all queues of a set hold, in bytes. While it lasts, each of them
+// may hold a quarter of it.
+type budget struct {
+	most int64
+	used atomic.Int64
+}
 
 // block is a buffer that its readers and the entries that point into it share.
 type block struct {
@@ -52,6 +55,7 @@ type entry struct {
 	data  []byte
 	due   time.Time
 	end   Ending
+	free  bool   // may overtake others that may
 	block *block // holds data; nil if data has memory of its own
 	part  part
 	more  []part // when several effects delay it
@@ -75,6 +79,7 @@ type queue struct {
 	line    backlog
 	held    bool
 	closed  bool
+	ended   bool // the end of the stream was pushed; of the pusher alone
 }
 
 // backlog is what waits for the tightest stage that has a rate, as if no other
@@ -84,7 +89,6 @@ type backlog struct {
 	bytes float64
 	rate  float64 // per second; 0 without such a stage
 	asOf  time.Time
-	timer *time.Timer // tells the pusher that there is room again
 }
 
 // at brings the backlog up to date.
@@ -118,17 +122,17 @@ func signal(c chan struct{}) {
 
 // room is how many bytes may be pushed now; bound narrows it if above 0: to what
 // still waits for the stage with the bound, and what is due but was not taken. If
-// there is none, space tells when to ask again.
-func (q *queue) room(bound int) int {
+// there is none, space tells when to ask again; so does again, if it is above 0.
+func (q *queue) room(bound int) (n int, again time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	limit := queueLimit
-	if q.budget.used.Load() >= budgetSize {
+	limit := int(q.budget.most / 4)
+	if q.budget.used.Load() >= q.budget.most {
 		limit = queueFloor
 	}
 	room := max(0, limit-q.cost)
 	if bound <= 0 || room == 0 {
-		return room
+		return room, 0
 	}
 	now := time.Now()
 	waits := q.line.at(now)
@@ -136,11 +140,11 @@ func (q *queue) room(bound int) int {
 	// Not byte by byte: a twentieth of the bound at least.
 	if least := max(1, bound/20); room < least {
 		if lacks := float64(least) - (float64(bound) - waits); lacks > 0 && q.line.rate > 0 {
-			q.remind(time.Duration(lacks/q.line.rate*float64(time.Second)) + time.Millisecond)
+			again = time.Duration(lacks/q.line.rate*float64(time.Second)) + time.Millisecond
 		}
-		return 0
+		return 0, again
 	}
-	return room
+	return room, 0
 }
 
 // stuck is the cost of what should have been written by now and was not; above
@@ -151,17 +155,6 @@ func (q *queue) stuck(now time.Time, most int) int {
 		cost += q.entries[i].cost()
 	}
 	return max(0, cost-entryCost)
-}
-
-// remind signals space after a while. q.mu is held.
-func (q *queue) remind(after time.Duration) {
-	switch {
-	case q.closed:
-	case q.line.timer == nil:
-		q.line.timer = time.AfterFunc(after, func() { signal(q.space) })
-	default:
-		q.line.timer.Reset(after)
-	}
 }
 
 // push adds an entry; a closed queue lets go of it.
@@ -177,6 +170,9 @@ func (q *queue) push(e entry) {
 	own := e // slices of one chunk share what is behind more
 	own.more = slices.Clone(e.more)
 	q.entries = append(q.entries, own)
+	if e.free {
+		q.overtake()
+	}
 	q.cost += e.cost()
 	first := len(q.entries)-q.head == 1
 	q.mu.Unlock()
@@ -192,6 +188,18 @@ func (q *queue) push(e entry) {
 		if p.by.isGone() {
 			q.drop(p.by)
 		}
+	}
+}
+
+// overtake moves the last entry before those that are due later and may be
+// overtaken. q.mu is held.
+func (q *queue) overtake() {
+	for i := len(q.entries) - 1; i > q.head; i-- {
+		a, b := &q.entries[i-1], &q.entries[i]
+		if !a.free || !a.due.After(b.due) {
+			return
+		}
+		*a, *b = *b, *a
 	}
 }
 
@@ -307,9 +315,6 @@ func (q *queue) close() {
 	}
 	q.entries, q.head, q.closed = nil, 0, true
 	q.cost -= cost
-	if q.line.timer != nil {
-		q.line.timer.Stop()
-	}
 	q.mu.Unlock()
 	q.budget.used.Add(-int64(cost))
 	signal(q.kick)
@@ -370,7 +375,7 @@ func (q *queue) through(stages []staged, c Chunk, b *block) {
 
 func (q *queue) step(stages []staged, c Chunk, e entry) {
 	if len(stages) == 0 {
-		e.data, e.due, e.end = c.Data, c.Due, c.End
+		e.data, e.due, e.end, e.free = c.Data, c.Due, c.End, c.Free
 		q.push(e)
 		return
 	}

@@ -24,7 +24,7 @@ func (still) Pass(c Chunk, emit func(Chunk)) { emit(c) }
 
 // Every slice of a chunk gets back exactly what a lifted effect has added.
 func TestDropTakesOneEffectOffEverySlice(t *testing.T) {
-	var b budget
+	b := budget{most: budgetSize}
 	q := newQueue(&b)
 	staging := func(s Stage) staged {
 		a := &armed{gone: make(chan struct{}), receipt: fault.Receipt{}}
@@ -64,7 +64,7 @@ func TestDropTakesOneEffectOffEverySlice(t *testing.T) {
 // An effect that is lifted while a chunk is on its way into the queue must not
 // delay it: the lift would not come by again.
 func TestPushAfterLiftIsNotDelayed(t *testing.T) {
-	var b budget
+	b := budget{most: budgetSize}
 	q := newQueue(&b)
 	a := &armed{gone: make(chan struct{})}
 	h := staged{&hit{armed: a}, halver{time.Hour}}
@@ -89,23 +89,23 @@ func (rated) Rate() float64 { return 1e12 }
 // Bytes that a peer does not take count against the bound, whether they are due
 // in the queue or being written.
 func TestWhatIsStuckCountsAgainstTheBound(t *testing.T) {
-	var b budget
+	b := budget{most: budgetSize}
 	q := newQueue(&b)
 	stages := []staged{{&hit{armed: &armed{gone: make(chan struct{})}}, rated{}}}
 	most := bound(stages)
-	if got := q.room(most); got != 1000 {
+	if got := room(q, most); got != 1000 {
 		t.Errorf("room for %d", got)
 	}
 	q.through(stages, Chunk{Data: make([]byte, 1000), Due: time.Now()}, nil)
-	if got := q.room(most); got != 0 {
+	if got := room(q, most); got != 0 {
 		t.Errorf("room for %d behind what is due", got)
 	}
 	batch, _, _ := q.take(nil)
-	if got := q.room(most); got != 0 {
+	if got := room(q, most); got != 0 {
 		t.Errorf("room for %d behind what is being written", got)
 	}
 	q.settle(batch)
-	if got := q.room(most); got != 1000 {
+	if got := room(q, most); got != 1000 {
 		t.Errorf("room for %d once it was written", got)
 	}
 }

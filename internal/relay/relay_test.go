@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +25,28 @@ import (
 	"github.com/chaosctl/chaosctl/fault"
 	"github.com/chaosctl/chaosctl/internal/relay"
 )
+
+// portable runs the tests on what systems other than Linux have; see TestPortable.
+var portable = flag.Bool("portable", false, "use the portable poller")
+
+// TestPortable runs the tests of TCP edges again, on the poller for systems other
+// than Linux. A reset behind bytes that wait, or behind a FIN, is noticed on Linux
+// only.
+func TestPortable(t *testing.T) {
+	if *portable {
+		t.Skip("runs already") // never by itself
+	}
+	args := []string{"-test.run=.", "-portable", "-test.timeout=5m",
+		"-test.skip=HTTP|Portable|TestReset(UnderAHold|AfterHalfClose|DuringADial)|StuckPeers|SlowDial|Deaf"}
+	if testing.Short() {
+		args = append(args, "-test.short")
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("PASS")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -106,6 +131,9 @@ func newWorld(t *testing.T) *world {
 		defer w.mu.Unlock()
 		w.xs = append(w.xs, x)
 	}})
+	if *portable {
+		w.set.Portable()
+	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel() // cut at once

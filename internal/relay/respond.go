@@ -139,7 +139,7 @@ type pipe struct {
 	broken    error         // why the source ended, if not by EOF; set before the end is queued
 
 	mu    sync.Mutex // held while reading
-	bell  alarm
+	bell  bell
 	batch []entry // taken and not yet settled
 	next  int     // the first of batch that is not yet read
 	off   int     // bytes of it that are
@@ -164,19 +164,17 @@ func (p *pipe) fill(src io.Reader, count func(int)) {
 	stages := p.stages
 	b := newBlock()
 	defer func() { b.release() }()
+	var later bell
+	defer later.stop()
 	for {
 		stages = alive(stages)
-		room := p.q.room(bound(stages))
-		for ; room == 0; room = p.q.room(bound(stages)) {
-			select {
-			case <-p.q.space:
-			case <-p.x.ctx.Done():
-				return
-			}
-			if p.q.isClosed() {
+		room, again := p.q.room(bound(stages))
+		for room == 0 {
+			if !later.wait(in(again), p.q.space, p.x.ctx.Done()) || p.q.isClosed() {
 				return
 			}
 			stages = alive(stages)
+			room, again = p.q.room(bound(stages))
 		}
 		n, err := src.Read(b.buf[:min(room, blockSize)])
 		now := time.Now()

@@ -1,11 +1,15 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/chaosctl/chaosctl/experiment"
@@ -21,6 +25,11 @@ type Spec struct {
 	Listen string
 	// Upstreams are the callee's addresses, one or more; connections take turns.
 	Upstreams []string
+	// WhenDown is what a caller sees of a callee that cannot be reached: reset
+	// (the default) or close, after it was accepted, or refuse: the listener
+	// refuses connections for as long as the callee does. TCP edges; on HTTP
+	// edges it is always reset.
+	WhenDown string
 }
 
 // Options of a Set.
@@ -33,6 +42,10 @@ type Options struct {
 	// until a connection ends, because what is left of the process's descriptors
 	// is kept for the rest of it. It must not block. It may be nil.
 	Full func(edge string)
+	// QueueBytes is how many bytes may wait for being delayed or held, on all
+	// edges; a single direction of a connection may have a quarter of it. Once
+	// they are spent, each has 64 KiB. 0 is 512 MiB.
+	QueueBytes int64
 }
 
 // fullEvery is how long nothing more is said about a lack of descriptors.
@@ -46,8 +59,12 @@ type Set struct {
 	slots  *slots
 
 	dialTime time.Duration
+	portable bool // do as systems without a poller of ours do
+	lastID   atomic.Uint64
+	pipes    atomic.Int32 // open, of all loops
 
 	mu     sync.RWMutex
+	loops  []*loop // made for the first TCP edge
 	edges  map[string]*Edge
 	held   map[string]bool // names that are being opened
 	closed bool
@@ -62,7 +79,10 @@ func NewSet(o Options) *Set {
 	if o.Full == nil {
 		o.Full = func(string) {}
 	}
-	return &Set{report: o.Exchange, full: o.Full, slots: newSlots(fileLimit()), dialTime: dialTime, edges: map[string]*Edge{}, held: map[string]bool{}}
+	if o.QueueBytes <= 0 {
+		o.QueueBytes = budgetSize
+	}
+	return &Set{budget: budget{most: o.QueueBytes}, report: o.Exchange, full: o.Full, slots: newSlots(fileLimit()), dialTime: dialTime, edges: map[string]*Edge{}, held: map[string]bool{}}
 }
 
 // Open opens edges, all or none: if one cannot listen, the error names it with
@@ -117,6 +137,8 @@ func (s *Set) reserve(specs []Spec) error {
 			return fmt.Errorf("open %s: there is an edge of that name already", name)
 		case len(spec.Upstreams) == 0 || slices.Contains(spec.Upstreams, ""):
 			return fmt.Errorf("open %s: the callee has no address", name)
+		case !slices.Contains([]string{"", WhenDownReset, WhenDownClose, WhenDownRefuse}, spec.WhenDown):
+			return fmt.Errorf("open %s: whenDown must be reset, close or refuse, not %q", name, spec.WhenDown)
 		case spec.Protocol != experiment.TCP && spec.Protocol != experiment.HTTP:
 			return fmt.Errorf("open %s: there is no protocol %q", name, spec.Protocol)
 		}
@@ -135,9 +157,17 @@ func (s *Set) open(ctx context.Context, spec Spec) (*Edge, error) {
 		return nil, fmt.Errorf("open %s on %s: %w", name, spec.Listen, err)
 	}
 	spec.Listen, spec.Upstreams = p.addr, slices.Clone(spec.Upstreams)
+	var loops []*loop
+	if spec.Protocol == experiment.TCP {
+		if loops, err = s.theLoops(); err != nil {
+			p.close()
+			return nil, fmt.Errorf("open %s: %w", name, err)
+		}
+	}
 	e := &Edge{
 		name: name, spec: spec, port: p, budget: &s.budget, report: s.report,
 		slots: s.slots, full: func() { s.sayFull(name) }, dialTime: s.dialTime,
+		callee: upstreamsOf(spec.Upstreams), loops: loops, newID: func() uint64 { return s.lastID.Add(1) },
 		links: map[uint64]link{}, units: map[uint64]unit{},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -164,8 +194,36 @@ func (e *Edge) start() {
 	if e.http != nil {
 		e.http.start()
 	}
-	e.work.Go(e.run)
+	if e.http != nil || !e.openGates() {
+		e.work.Go(e.run)
+	}
+	if e.http == nil && e.spec.WhenDown == WhenDownRefuse {
+		e.work.Go(func() {
+			if !e.reachable() {
+				e.calleeIsDown()
+			}
+		})
+	}
 }
+
+// theLoops returns the loops that all TCP edges share.
+func (s *Set) theLoops() ([]*loop, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.loops) < min(runtime.GOMAXPROCS(0), maxLoops) {
+		p, err := newPoller(s.portable)
+		if err != nil {
+			return nil, err
+		}
+		l := newLoop(p, &pipes{open: &s.pipes, most: int32(s.slots.spare / 4)})
+		s.loops = append(s.loops, l)
+		go l.run()
+	}
+	return s.loops, nil
+}
+
+// maxLoops is how many loops a set has at most.
+const maxLoops = 8
 
 // Edge returns an open edge by its name, "caller -> callee".
 func (s *Set) Edge(name string) (*Edge, bool) {
@@ -187,6 +245,49 @@ func (s *Set) Status() []experiment.EdgeStatus {
 	return all
 }
 
+// Connections lists the live connections of an edge, or of all if it is empty, in
+// the order in which they came. It never waits for data.
+func (s *Set) Connections(edge string) []experiment.Connection {
+	now := time.Now()
+	all := []experiment.Connection{}
+	for _, e := range s.all() {
+		if edge != "" && e.name != edge {
+			continue
+		}
+		for _, l := range sorted(&e.live, e.links) {
+			all = append(all, l.status(now))
+		}
+	}
+	slices.SortFunc(all, func(a, b experiment.Connection) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
+// all returns the open edges.
+func (s *Set) all() []*Edge {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Values(s.edges))
+}
+
+// CloseConnection ends a connection by its id, by a FIN or a reset; false if it is
+// not there. It does not wait.
+func (s *Set) CloseConnection(id uint64, reset bool) bool {
+	how := Close
+	if reset {
+		how = Reset
+	}
+	for _, e := range s.all() {
+		e.live.Lock()
+		l := e.links[id]
+		e.live.Unlock()
+		if l != nil {
+			l.end("relay", how)
+			return true
+		}
+	}
+	return false
+}
+
 // CloseEdge closes one edge as Shutdown does. An edge that is not there is an error.
 func (s *Set) CloseEdge(ctx context.Context, name string) error {
 	s.mu.Lock()
@@ -205,9 +306,14 @@ func (s *Set) CloseEdge(ctx context.Context, name string) error {
 func (s *Set) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
-	edges := s.edges
-	s.edges = map[string]*Edge{}
+	edges, loops := s.edges, s.loops
+	s.edges, s.loops = map[string]*Edge{}, nil
 	s.mu.Unlock()
+	defer func() {
+		for _, l := range loops {
+			l.stop()
+		}
+	}()
 	errs := make([]error, len(edges))
 	var all sync.WaitGroup
 	i := 0

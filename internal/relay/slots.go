@@ -16,6 +16,7 @@ const (
 // fault. A connection takes both of its descriptors before it is served, also
 // while it is held and not yet dialled, so that all can be dialled at a lift.
 type slots struct {
+	spare int // left to the rest of the process
 	mu    sync.Mutex
 	free  int
 	freed chan struct{} // closed when some are given back; nil if nobody waits
@@ -24,7 +25,7 @@ type slots struct {
 // newSlots leaves a tenth of limit free, or 32; of a very small limit half.
 func newSlots(limit int) *slots {
 	spare := min(max(spareMin, limit/10), limit/2)
-	return &slots{free: min(limit-spare, math.MaxInt32)}
+	return &slots{free: min(limit-spare, math.MaxInt32), spare: min(spare, 4096)}
 }
 
 // add takes n, or gives -n back, without waiting.
@@ -36,6 +37,17 @@ func (s *slots) add(n int) {
 		close(s.freed)
 		s.freed = nil
 	}
+}
+
+// tryTake takes n if they are free.
+func (s *slots) tryTake(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.free < n {
+		return false
+	}
+	s.free -= n
+	return true
 }
 
 // take waits until n are free, and takes them; false when stop was closed. It

@@ -75,7 +75,10 @@ type Driver struct{ set *relay.Set }
 // New returns the driver of a set.
 func New(set *relay.Set) *Driver { return &Driver{set} }
 
-var _ driver.Driver = (*Driver)(nil)
+var (
+	_ driver.Driver  = (*Driver)(nil)
+	_ driver.Updater = (*Driver)(nil)
+)
 
 // Name is "relay".
 func (d *Driver) Name() string { return Name }
@@ -98,20 +101,12 @@ func (d *Driver) Plan(_ context.Context, f fault.Fault) (driver.Change, error) {
 	}
 	spec := edge.Spec()
 	http := sees(spec)
-	switch {
-	case s.kind.HTTPOnly && !http:
-		return driver.Change{}, fmt.Errorf("%s on %s: the edge is %s and sees bytes only, the kind needs requests (protocol: http): %w",
-			f.Kind, edge.Name(), spec.Protocol, driver.ErrUnsupported)
-	case f.Match != nil && !http:
-		return driver.Change{}, fmt.Errorf("%s on %s: the edge is %s and sees bytes only, so `match` cannot choose among requests (protocol: http would): %w",
-			f.Kind, edge.Name(), spec.Protocol, driver.ErrUnsupported)
-	case f.Match != nil && s.kind.WholeConnections:
-		return driver.Change{}, fmt.Errorf("%s on %s: it acts on whole connections, so `match` does not go with it: %w",
-			f.Kind, edge.Name(), driver.ErrUnsupported)
-	}
 	effect, err := s.effect(f.Params)
 	if err != nil {
 		return driver.Change{}, fmt.Errorf("plan %s on %s: %w", f.Kind, edge.Name(), err)
+	}
+	if why := cannot(s.kind, effect, f.Match, spec.Protocol); why != "" {
+		return driver.Change{}, fmt.Errorf("%s on %s: %s: %w", f.Kind, edge.Name(), why, driver.ErrUnsupported)
 	}
 	if err := relay.Check(effect, spec.Protocol, f.Match); err != nil {
 		return driver.Change{}, fmt.Errorf("plan %s on %s: %w: %w", f.Kind, edge.Name(), err, driver.ErrUnsupported)
@@ -125,6 +120,28 @@ func (d *Driver) Plan(_ context.Context, f fault.Fault) (driver.Change, error) {
 		Driver: Name, Fault: f, Volatile: true, Undoes: undoes,
 		Touches: fmt.Sprintf(w.touches, fmt.Sprintf("%s (%s)", edge.Name(), spec.Listen)) + whom(f, s.kind, http),
 	}, nil
+}
+
+// cannot says why an edge of a protocol cannot do it; the relay has the last word.
+func cannot(k *fault.Kind, e relay.Effect, m *fault.Match, p experiment.Protocol) string {
+	http := p == experiment.HTTP
+	_, raw := e.(relay.Raw)
+	_, greets := e.(relay.Greeter)
+	switch {
+	case k.HTTPOnly && !http:
+		return fmt.Sprintf("the edge is %s and sees bytes only, the kind needs requests (protocol: http)", p)
+	case (raw || greets) && http:
+		return fmt.Sprintf("the edge is %s and passes requests on connections of its own, the fault needs the caller's bytes as they come (protocol: tcp)", p)
+	case m == nil:
+		return ""
+	case !k.MatchesClients():
+		return "it acts before a caller is known, so `match` does not go with it"
+	case m.OnRequests() && !http:
+		return fmt.Sprintf("the edge is %s and sees bytes only, so `match` cannot choose among requests (protocol: http would; `client` goes with any)", p)
+	case m.OnRequests() && k.WholeConnections:
+		return "it acts on whole connections, so only `match.client` goes with it"
+	}
+	return ""
 }
 
 // whom says which units are hurt.
@@ -142,6 +159,9 @@ func whom(f fault.Fault, k *fault.Kind, http bool) string {
 	}
 	if m := f.Match; m != nil {
 		var parts []string
+		if len(m.Client) > 0 {
+			text += " from " + strings.Join(m.Client, " or ")
+		}
 		if len(m.Method) > 0 {
 			parts = append(parts, strings.Join(m.Method, "/"))
 		}
@@ -154,7 +174,9 @@ func whom(f fault.Fault, k *fault.Kind, http bool) string {
 		for _, name := range sortedKeys(m.Query) {
 			parts = append(parts, "query "+name+"="+m.Query[name])
 		}
-		text += " that match " + strings.Join(parts, ", ")
+		if len(parts) > 0 {
+			text += " that match " + strings.Join(parts, ", ")
+		}
 	}
 	if f.MaxActive > 0 {
 		text += fmt.Sprintf(", at most %d at a time", f.MaxActive)
@@ -174,22 +196,43 @@ func sortedKeys(m map[string]string) []string {
 // Apply arms the effect. A change that protects requests from an effect that
 // cannot tell requests apart is refused.
 func (d *Driver) Apply(_ context.Context, c driver.Change) error {
-	edge, s, err := d.find(c.Fault)
+	edge, a, err := d.armed(c)
+	if err == nil {
+		err = edge.Arm(a)
+	}
 	if err != nil {
-		return err
-	}
-	effect, err := s.effect(c.Fault.Params)
-	if err != nil {
-		return fmt.Errorf("apply %s: %w", c.ID, err)
-	}
-	a := relay.Armed{
-		ID: c.ID, Name: c.Fault.Title(), Effect: effect, Match: c.Fault.Match, Share: c.Fault.Share,
-		MaxActive: c.Fault.MaxActive, Seed: c.Seed, Until: c.Until, Protect: c.Protect,
-	}
-	if err := edge.Arm(a); err != nil {
 		return fmt.Errorf("apply %s: %w", c.ID, err)
 	}
 	return nil
+}
+
+// Update applies a change in the place of another on the same edge: at no time do
+// both act or neither. It is Apply if the other one is not in force.
+func (d *Driver) Update(_ context.Context, old, fresh driver.Change) error {
+	edge, a, err := d.armed(fresh)
+	if err == nil {
+		err = edge.Replace(old.ID, a)
+	}
+	if err != nil {
+		return fmt.Errorf("apply %s in the place of %s: %w", fresh.ID, old.ID, err)
+	}
+	return nil
+}
+
+// armed is a change as its edge takes it.
+func (d *Driver) armed(c driver.Change) (*relay.Edge, relay.Armed, error) {
+	edge, s, err := d.find(c.Fault)
+	if err != nil {
+		return nil, relay.Armed{}, err
+	}
+	effect, err := s.effect(c.Fault.Params)
+	if err != nil {
+		return nil, relay.Armed{}, err
+	}
+	return edge, relay.Armed{
+		ID: c.ID, Name: c.Fault.Title(), Effect: effect, Match: c.Fault.Match, Share: c.Fault.Share,
+		MaxActive: c.Fault.MaxActive, Seed: c.Seed, Until: c.Until, Protect: c.Protect,
+	}, nil
 }
 
 // Revert lifts the effect.

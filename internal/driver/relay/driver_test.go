@@ -3,6 +3,7 @@ package relay_test
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -56,11 +57,18 @@ type place struct {
 	set    *relay.Set
 	edge   *relay.Edge
 	addr   string
+	ended  chan experiment.Exchange // as they end; those that nobody reads are dropped
 }
 
 func newPlace(t *testing.T, p experiment.Protocol, upstream string) *place {
 	t.Helper()
-	set := relay.NewSet(relay.Options{})
+	ended := make(chan experiment.Exchange, 16)
+	set := relay.NewSet(relay.Options{Exchange: func(x experiment.Exchange) {
+		select {
+		case ended <- x:
+		default:
+		}
+	}})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -71,7 +79,7 @@ func newPlace(t *testing.T, p experiment.Protocol, upstream string) *place {
 		t.Fatal(err)
 	}
 	e, _ := set.Edge("api -> auth")
-	return &place{t, driverrelay.New(set), set, e, e.Spec().Listen}
+	return &place{t, driverrelay.New(set), set, e, e.Spec().Listen, ended}
 }
 
 // tcpPlace has a callee that echoes bytes.
@@ -129,6 +137,41 @@ func (p *place) world(f fault.Fault, felt func(t *testing.T) bool) *drivertest.W
 	return &drivertest.World{Driver: p.driver, Fault: f, Felt: felt}
 }
 
+// deadline is when what is read or written has to be done.
+func deadline() time.Time { return time.Now().Add(patience) }
+
+// arm puts a fault in force.
+func (p *place) arm(f fault.Fault) driver.Change {
+	p.Helper()
+	c, err := p.driver.Plan(p.Context(), f)
+	if err != nil {
+		p.Fatal(err)
+	}
+	c.ID, c.Seed = rand.Text(), 7
+	if err := p.driver.Apply(p.Context(), c); err != nil {
+		p.Fatal(err)
+	}
+	return c
+}
+
+func (p *place) lift(c driver.Change) {
+	p.Helper()
+	if err := p.driver.Revert(p.Context(), c); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// ends waits for the end of a connection and tells whether it was a reset.
+func ends(t *testing.T, c net.Conn) (reset bool) {
+	t.Helper()
+	c.SetDeadline(time.Now().Add(patience))
+	_, err := io.Copy(io.Discard, c)
+	if isTimeout(err) {
+		t.Fatal("the connection goes on")
+	}
+	return err != nil
+}
+
 // dial returns a connection, or nil if it was refused or reset.
 func (p *place) dial() *net.TCPConn {
 	c, err := net.Dial("tcp", p.addr)
@@ -184,6 +227,10 @@ func TestPlanRefuses(t *testing.T) {
 	matched.Match = match
 	whole := web.fault(fault.NetKill, nil)
 	whole.Match = match
+	callers := &fault.Match{Client: []string{"10.0.0.0/8"}}
+	everybody := tcp.fault(fault.NetRefuse, nil)
+	everybody.Match = callers
+	onData := web.fault(fault.NetReset, func(q fault.Params) { q.(*fault.Reset).On = fault.ResetOnData })
 	elsewhere := tcp.fault(fault.NetReset, nil)
 	elsewhere.At.Relay.To = "nobody"
 	alien := tcp.fault(fault.NetReset, nil)
@@ -197,6 +244,10 @@ func TestPlanRefuses(t *testing.T) {
 		"http kind on bytes":    {tcp, tcp.fault(fault.HTTPStatus, status), driver.ErrUnsupported, "protocol: http"},
 		"match on bytes":        {tcp, matched, driver.ErrUnsupported, "match"},
 		"match on connections":  {web, whole, driver.ErrUnsupported, "whole connections"},
+		"bytes kind on http":    {web, web.fault(fault.NetSlowClose, nil), driver.ErrUnsupported, "protocol: tcp"},
+		"late accept on http":   {web, web.fault(fault.NetSlowAccept, nil), driver.ErrUnsupported, "protocol: tcp"},
+		"bytes params on http":  {web, onData, driver.ErrUnsupported, "protocol: tcp"},
+		"callers of a listener": {tcp, everybody, driver.ErrUnsupported, "before a caller is known"},
 		"no such edge":          {tcp, elsewhere, driver.ErrNoTarget, "api -> nobody"},
 		"another kind's params": {tcp, alien, nil, "params"},
 		"another driver's kind": {tcp, tcp.fault(fault.ProcPause, nil), driver.ErrUnsupported, "proc.pause"},
@@ -217,8 +268,11 @@ func TestPlanSaysItInWords(t *testing.T) {
 		"answers on " + on + " start 500ms later, on 20% of the exchanges that match GET, /users/*, at most 3 at a time": func() {
 			f.Share, f.MaxActive, f.Match = 0.2, 3, &fault.Match{Method: []string{"GET"}, Path: "/users/*"}
 		},
+		"answers on " + on + " start 500ms later, on 20% of the exchanges from 10.0.0.0/8 or ::1 that match GET": func() {
+			f.MaxActive, f.Match = 0, &fault.Match{Method: []string{"GET"}, Client: []string{"10.0.0.0/8", "::1"}}
+		},
 	}
-	for _, text := range []string{"all", "20%"} {
+	for _, text := range []string{"all", "at most 3", "::1"} {
 		for sentence, change := range want {
 			if !strings.Contains(sentence, text) {
 				continue
@@ -272,6 +326,120 @@ func TestServesTheCatalogue(t *testing.T) {
 	for _, k := range fault.Kinds() {
 		if slices.Contains(k.Grounds, "relay") != slices.Contains(kinds, k) {
 			t.Errorf("%s: grounds %v, served here %v", k.Name, k.Grounds, slices.Contains(kinds, k))
+		}
+	}
+}
+
+// A match of callers spares the others, on edges of any protocol, and says so in
+// the receipt.
+func TestMatchOfClients(t *testing.T) {
+	for _, p := range []*place{tcpPlace(t), httpPlace(t)} {
+		say := func(from string) time.Duration {
+			start := time.Now()
+			c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).Dial("tcp", p.addr)
+			if err != nil {
+				t.Skipf("this system has no %s: %v", from, err)
+			}
+			defer c.Close()
+			c.SetDeadline(deadline())
+			io.WriteString(c, "GET / HTTP/1.1\r\nHost: auth\r\nConnection: close\r\n\r\n")
+			if _, err := c.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+			return time.Since(start)
+		}
+		f := p.fault(fault.NetLatency, func(q fault.Params) { q.(*fault.Latency).Delay = fault.Duration(delay) })
+		f.Match = &fault.Match{Client: []string{"10.0.0.0/8", "127.0.0.3"}}
+		c := p.arm(f)
+		if took := say("127.0.0.2"); took >= delay {
+			t.Errorf("another caller waits for %s", took)
+		}
+		if took := say("127.0.0.3"); took < delay {
+			t.Errorf("the caller that is meant waits for %s", took)
+		}
+		s, err := p.driver.Inspect(t.Context(), c)
+		if r := s.Receipt; err != nil || r.Matched != 1 || r.Injected != 1 || r.Skipped != 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+}
+
+// Kinds that act on whole connections choose by caller, too.
+func TestMatchOfClientsOnConnections(t *testing.T) {
+	for kind, set := range map[*fault.Kind]func(fault.Params){
+		fault.NetKill: nil, fault.NetReset: nil, fault.NetBlackhole: nil, fault.NetStall: nil, fault.NetPartition: nil, fault.NetTimeout: nil, fault.NetNoop: nil,
+		fault.NetDrop:       func(q fault.Params) { q.(*fault.Drop).Rate = 1 },
+		fault.NetSlowAccept: func(q fault.Params) { q.(*fault.SlowAccept).Delay = fault.Duration(time.Hour) },
+	} {
+		p := tcpPlace(t)
+		dial := func(from string) net.Conn {
+			c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).Dial("tcp", p.addr)
+			if err != nil {
+				t.Skipf("this system has no %s: %v", from, err)
+			}
+			t.Cleanup(func() { c.Close() })
+			return c
+		}
+		meant, other := dial("127.0.0.3"), dial("127.0.0.2")
+		for _, c := range []net.Conn{meant, other} {
+			if _, err := echoes(c, patience); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f := p.fault(kind, set)
+		f.Match = &fault.Match{Client: []string{"127.0.0.3/32"}}
+		c := p.arm(f)
+		if kind == fault.NetSlowAccept {
+			meant, other = dial("127.0.0.3"), dial("127.0.0.2")
+		}
+		if _, err := echoes(other, patience); err != nil {
+			t.Errorf("%s hurts another caller: %v", kind.Name, err)
+		}
+		if _, err := echoes(meant, delay); (err == nil) != (kind == fault.NetNoop) {
+			t.Errorf("%s on the caller that is meant: %v", kind.Name, err)
+		}
+		s, err := p.driver.Inspect(t.Context(), c)
+		if r := s.Receipt; err != nil || r.Matched < 1 || r.Injected != 1 { // open ones fit, and are not hurt by all kinds
+			t.Errorf("%s: %+v, %v", kind.Name, r, err)
+		}
+	}
+	reject := tcpPlace(t)
+	f := reject.fault(fault.NetPartition, func(q fault.Params) { q.(*fault.Partition).Mode = fault.CutReject })
+	f.Match = &fault.Match{Client: []string{"127.0.0.3"}}
+	if _, err := reject.driver.Plan(t.Context(), f); !errors.Is(err, driver.ErrUnsupported) {
+		t.Errorf("a listener is closed to some: %v", err)
+	}
+}
+
+// A change in the place of another acts on open connections at once; a bad one
+// leaves the old one in force.
+func TestUpdate(t *testing.T) {
+	p := tcpPlace(t)
+	conn := p.dial()
+	defer conn.Close()
+	slow := func(d time.Duration) fault.Fault {
+		return p.fault(fault.NetLatency, func(q fault.Params) { q.(*fault.Latency).Delay = fault.Duration(d) })
+	}
+	old := p.arm(slow(delay))
+	bad := old
+	bad.ID, bad.Fault = rand.Text(), p.fault(fault.HTTPStatus, func(q fault.Params) { q.(*fault.Status).Code = 500 })
+	if err := p.driver.Update(t.Context(), old, bad); err == nil {
+		t.Error("bytes are answered with a status")
+	}
+	if took, err := echoes(conn, patience); err != nil || took < delay {
+		t.Errorf("after a bad update: %s (%v)", took, err)
+	}
+	fresh := old
+	fresh.ID, fresh.Fault = rand.Text(), slow(3*delay)
+	if err := p.driver.Update(t.Context(), old, fresh); err != nil {
+		t.Fatal(err)
+	}
+	if took, err := echoes(conn, patience); err != nil || took < 3*delay {
+		t.Errorf("after the update: %s (%v)", took, err)
+	}
+	for c, want := range map[*driver.Change]bool{&old: false, &fresh: true} {
+		if s, err := p.driver.Inspect(t.Context(), *c); err != nil || s.InForce != want {
+			t.Errorf("%s is in force: %t (%v)", c.ID, s.InForce, err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"sync"
 	"time"
 
 	"github.com/chaosctl/chaosctl/fault"
@@ -8,54 +9,162 @@ import (
 )
 
 var _ = serve(fault.NetBandwidth,
-	func(p *fault.Bandwidth) relay.Effect { return bandwidth{*p} },
+	func(p *fault.Bandwidth) relay.Effect { return newBandwidth(*p) },
 	func(p *fault.Bandwidth) words {
-		return words{
+		w := words{
 			touches: flow(p.Direction) + " on %s pass at " + p.Rate.String() + " at most",
 			undoes:  "bytes that wait leave at once",
 		}
+		if p.Scope == fault.PerEdge {
+			w.touches += " in all"
+		}
+		return w
 	})
 
-// bandwidth gives chunks the due times of a line of that rate.
-type bandwidth struct{ p fault.Bandwidth }
+// bandwidth gives chunks the due times of a line of that rate: each way of each
+// unit has one of its own, or all share one for each way.
+type bandwidth struct {
+	p      fault.Bandwidth
+	shared [2]*line // by way; nil without
+}
+
+func newBandwidth(p fault.Bandwidth) relay.Effect {
+	b := bandwidth{p: p}
+	if p.Scope == fault.PerEdge {
+		b.shared = [2]*line{newLine(p.Rate), newLine(p.Rate)}
+	}
+	return b
+}
 
 func (b bandwidth) Stage(way relay.Way, _ fault.Unit, _ *relay.Rand) relay.Stage {
 	if !along(b.p.Direction, way) {
 		return nil
 	}
-	return &line{rate: float64(b.p.Rate)}
+	l := b.shared[way]
+	if l == nil {
+		l = newLine(b.p.Rate)
+	}
+	return &pace{line: l}
 }
 
-// grain is how much of a second's bytes go in one piece.
-const grain = 10 * time.Millisecond
-
-type line struct {
-	rate float64   // bytes per second
-	free time.Time // when the line has sent what it was given
+// pace sends the bytes of one way of one unit over a line.
+type pace struct {
+	line    *line
+	pending int // turns on the line that are not over; guarded by line.mu
 }
 
 // Pass sends what it is given piece by piece: a piece is due when its last byte
-// has passed the line.
-func (l *line) Pass(c relay.Chunk, emit func(relay.Chunk)) {
-	if l.free.Before(c.Due) {
-		l.free = c.Due
+// has passed the line. What shares the line goes in the order of its chunks.
+func (s *pace) Pass(c relay.Chunk, emit func(relay.Chunk)) {
+	if len(c.Data) == 0 {
+		emit(c)
+		return
 	}
-	piece := max(1, int(l.rate*grain.Seconds()))
-	for len(c.Data) > piece {
-		emit(relay.Chunk{Data: c.Data[:piece], Due: l.send(piece)})
-		c.Data = c.Data[piece:]
+	l := s.line
+	since, sent := l.take(s, len(c.Data), c.Due)
+	pass := func(n int) {
+		sent += int64(n)
+		emit(relay.Chunk{Data: c.Data[:n], Due: l.over(since, sent), Free: c.Free})
+		c.Data = c.Data[n:]
 	}
-	c.Due = l.send(len(c.Data))
-	emit(c)
+	for len(c.Data) > l.piece {
+		pass(l.piece)
+	}
+	end := c.End
+	c.End = relay.GoesOn
+	pass(len(c.Data))
+	if end != relay.GoesOn {
+		emit(relay.Chunk{Due: l.over(since, sent), End: end})
+	}
 }
 
-func (l *line) send(n int) time.Time {
-	l.free = l.free.Add(time.Duration(float64(n) / l.rate * float64(time.Second)))
-	return l.free
+const (
+	// ahead is how much of the line's time may wait, so that it never runs dry
+	// while the relay is busy elsewhere, and the sender feels the limit all the
+	// same.
+	ahead = 100 * time.Millisecond
+	// grain is the time that a piece takes; on a slow line, where that would be
+	// less than a packet, it is up to longest.
+	grain, longest = 2 * time.Millisecond, 10 * time.Millisecond
+	packet         = 1460
+)
+
+// Bound is the unit's part of what may wait.
+func (s *pace) Bound() int {
+	return int(min(max(s.line.part(s)*ahead.Seconds(), 512), 8<<20))
 }
 
-// Bound lets a fifth of a second wait, so that the sender feels the limit.
-func (l *line) Bound() int { return int(min(max(l.rate/5, 512), 4<<20)) }
+// Rate is the unit's part of the line's, in bytes per second.
+func (s *pace) Rate() float64 { return s.line.part(s) }
 
-// Rate is the line's, in bytes per second.
-func (l *line) Rate() float64 { return l.rate }
+// line is a wire of one rate. Time in which it was idle is lost.
+type line struct {
+	rate  float64 // bytes per second
+	piece int     // bytes that are sent at a time
+
+	mu    sync.Mutex
+	since time.Time // when it was idle last
+	sent  int64     // bytes that it was given since
+	turns []turn    // that are not over, in order
+	units int       // that have any of those
+}
+
+// turn is a chunk on the line.
+type turn struct {
+	of   *pace
+	over time.Time
+}
+
+func newLine(r fault.Rate) *line {
+	rate := float64(r)
+	return &line{rate: rate, piece: int(max(1, rate*grain.Seconds(), min(packet, rate*longest.Seconds())))}
+}
+
+// take gives the line n bytes that came at a time. They begin to pass when sent
+// bytes have since a moment. The moment changes only when the line was idle, so
+// that no rounding adds up.
+func (l *line) take(s *pace, n int, came time.Time) (since time.Time, sent int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	free := l.over(l.since, l.sent)
+	if free.Before(came) {
+		l.since, l.sent = came, 0
+	} else if free.Sub(l.since) > time.Hour { // before the numbers grow too large
+		l.since, l.sent = free, 0
+	}
+	since, sent = l.since, l.sent
+	l.sent += int64(n)
+	l.expire(came)
+	l.turns = append(l.turns, turn{s, l.over(since, l.sent)})
+	if s.pending++; s.pending == 1 {
+		l.units++
+	}
+	return since, sent
+}
+
+// over is when so many bytes have passed since a moment.
+func (l *line) over(since time.Time, sent int64) time.Time {
+	return since.Add(time.Duration(float64(sent) / l.rate * float64(time.Second)))
+}
+
+// expire forgets the turns that are over.
+func (l *line) expire(now time.Time) {
+	for len(l.turns) > 0 && !l.turns[0].over.After(now) {
+		s := l.turns[0].of
+		if s.pending--; s.pending == 0 {
+			l.units--
+		}
+		l.turns = l.turns[1:]
+	}
+}
+
+// part is what a unit gets of the line as long as it and others use it.
+func (l *line) part(s *pace) float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	units := l.units
+	if s.pending == 0 {
+		units++
+	}
+	return l.rate / float64(units)
+}

@@ -4,7 +4,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -138,3 +140,61 @@ func TestBandwidthLiftedInTheMiddle(t *testing.T) {
 		})
 	}
 }
+
+// With scope edge two connections share the rate, one alone has all of it.
+func TestBandwidthSharedByAnEdge(t *testing.T) {
+	p := tcpPlace(t)
+	const rate, size = 4 << 20, 1 << 20
+	p.arm(p.fault(fault.NetBandwidth, func(q fault.Params) {
+		q.(*fault.Bandwidth).Rate, q.(*fault.Bandwidth).Scope = rate, fault.PerEdge
+	}))
+	load := func(n int) time.Duration {
+		start := time.Now()
+		var all sync.WaitGroup
+		for range n {
+			conn := p.dial()
+			defer conn.Close()
+			all.Go(func() { conn.Write(make([]byte, size)) })
+			all.Go(func() {
+				if _, err := io.ReadFull(conn, make([]byte, size)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		return time.Since(start)
+	}
+	for _, n := range []int{1, 4} {
+		want := time.Duration(n) * time.Second * size / rate
+		if took := load(n); took < want*98/100 || took > 2*want {
+			t.Errorf("%d connections took %s, not %s", n, took, want)
+		}
+	}
+}
+
+// The rate of an edge is shared evenly by connections that all want it.
+func TestBandwidthIsSharedEvenly(t *testing.T) {
+	p := tcpPlace(t)
+	p.arm(p.fault(fault.NetBandwidth, func(q fault.Params) {
+		q.(*fault.Bandwidth).Rate, q.(*fault.Bandwidth).Scope = 1<<20, fault.PerEdge
+	}))
+	const conns = 4
+	var got [conns]int64
+	var all sync.WaitGroup
+	for i := range conns {
+		conn := p.dial()
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(2 * time.Second))
+		all.Go(func() { io.Copy(conn, endless{}) })
+		all.Go(func() { got[i], _ = io.Copy(io.Discard, conn) })
+	}
+	all.Wait()
+	if low, high := slices.Min(got[:]), slices.Max(got[:]); low < high/2 {
+		t.Errorf("connections got %d bytes", got)
+	}
+}
+
+// endless is a reader without an end.
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) { return len(b), nil }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/chaosctl/chaosctl/fault"
@@ -11,10 +12,17 @@ import (
 var _ = serve(fault.NetLatency,
 	func(p *fault.Latency) relay.Effect { return latency{*p} },
 	func(p *fault.Latency) words {
-		return words{
+		w := words{
 			touches: flow(p.Direction) + " on %s " + "start " + about(p.Delay, p.Jitter) + " later",
 			undoes:  "bytes that wait leave at once, in order",
 		}
+		if p.Jitter > 0 && p.Distribution != fault.Uniform && p.Distribution != "" {
+			w.touches += " (" + string(p.Distribution) + ")"
+		}
+		if p.Reorder {
+			w.touches += ", and may overtake each other"
+		}
+		return w
 	})
 
 // latency gives every chunk a later due time. The delay of an exchange is drawn
@@ -25,27 +33,80 @@ func (l latency) Stage(way relay.Way, of fault.Unit, r *relay.Rand) relay.Stage 
 	if !along(l.p.Direction, way) {
 		return nil
 	}
-	s := &lag{delay: l.p.Delay.Std(), jitter: l.p.Jitter.Std(), r: r}
+	s := &lag{delay: l.p.Delay.Std(), jitter: l.p.Jitter.Std(), how: l.p.Distribution, free: l.p.Reorder, r: r}
 	if of == fault.Exchange {
-		s.delay, s.jitter = s.draw(), 0
+		s.delay, s.jitter, s.free = s.draw(), 0, false
 	}
 	return s
 }
 
 type lag struct {
 	delay, jitter time.Duration
+	how           fault.Distribution
+	free          bool // bytes may overtake each other
 	r             *relay.Rand
 }
 
-func (s *lag) draw() time.Duration { return vary(s.delay, s.jitter, s.r) }
+func (s *lag) draw() time.Duration { return spread(s.how, s.delay, s.jitter, s.r) }
 
 // Pass delays data, head and end alike.
 func (s *lag) Pass(c relay.Chunk, emit func(relay.Chunk)) {
 	c.Due = c.Due.Add(s.draw())
+	c.Free = c.Free || s.free && len(c.Data) > 0
 	emit(c)
 }
 
-// vary draws evenly from [delay-jitter, delay+jitter].
+const (
+	// reach is how many times the jitter a delay may exceed its mean: one draw in
+	// a million of a heavy tail must not hold a connection for minutes.
+	reach = 10
+	// paretoShape is the exponent of the tail, that of the table with which
+	// tc-netem draws (iproute2, netem/pareto.c).
+	paretoShape = 3
+)
+
+// spread draws a delay. All but the uniform one have the given mean and jitter as
+// their standard deviation, before they are clipped to [0, delay + reach*jitter]:
+//
+//   - uniform: even in [delay-jitter, delay+jitter];
+//   - normal: by the transform of Box and Muller (1958);
+//   - lognormal: exp(m + s*z), z standard normal, with s² = ln(1 + (jitter/delay)²)
+//     and m = ln(delay) - s²/2 (the moments of that distribution, solved);
+//   - pareto: x = (1-u)^(-1/3), which is at least 1 and has the mean 3/2 and the
+//     variance 3/4, shifted and scaled. The least delay is 0.58 jitter below the
+//     mean; one draw in a thousand is more than 9.8 jitter above it.
+func spread(how fault.Distribution, delay, jitter time.Duration, r *relay.Rand) time.Duration {
+	if jitter == 0 {
+		return delay
+	}
+	mean, deviation := float64(delay), float64(jitter)
+	var d float64
+	switch how {
+	case fault.Normal:
+		d = mean + deviation*normal(r)
+	case fault.LogNormal:
+		s2 := math.Log1p((deviation / mean) * (deviation / mean))
+		d = mean * math.Exp(math.Sqrt(s2)*normal(r)-s2/2)
+	case fault.Pareto:
+		x := math.Pow(1-r.Float(), -1./paretoShape)
+		d = mean + deviation*(x-1.5)/math.Sqrt(0.75)
+	default:
+		d = float64(vary(delay, jitter, r))
+	}
+	// A NaN, of a lognormal without a mean, becomes 0, too.
+	if !(d > 0) {
+		return 0
+	}
+	return time.Duration(min(d, mean+reach*deviation))
+}
+
+// normal draws with mean 0 and deviation 1.
+func normal(r *relay.Rand) float64 {
+	u, v := 1-r.Float(), r.Float() // u is above 0
+	return math.Sqrt(-2*math.Log(u)) * math.Cos(2*math.Pi*v)
+}
+
+// vary draws evenly from [delay-jitter, delay+jitter], which may be below 0.
 func vary(delay, jitter time.Duration, r *relay.Rand) time.Duration {
 	if jitter == 0 {
 		return delay

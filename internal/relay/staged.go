@@ -1,0 +1,154 @@
+package relay
+
+import "time"
+
+// staged moves bytes through stages and a queue: what is due is written, what
+// comes is queued.
+func (f *flow) staged(p *plan) bool {
+	if len(f.batch) > 0 {
+		return f.writeBatch()
+	}
+	batch, next, _ := f.q.take(f.store[:0])
+	f.store = batch[:0]
+	if len(batch) > 0 {
+		f.batch, f.sent, f.off = batch, 0, 0
+		return true
+	}
+	f.conn.loop.setAlarm(&f.due, next)
+	if len(p.stages) == 0 { // lifted: once the queue is empty, it is needed no more
+		if !f.q.idle() {
+			return false
+		}
+		f.q.close()
+		f.q = nil
+		return true
+	}
+	if f.drained || !f.src().readable {
+		return f.drained && f.queueEnd()
+	}
+	return f.queueMore(p)
+}
+
+// queueEnd queues the end of the stream, once.
+func (f *flow) queueEnd() bool {
+	if f.q.ended {
+		return false
+	}
+	f.conn.ended(f.way)
+	f.through(Chunk{Due: time.Now(), End: f.howEnded()}, nil)
+	return true
+}
+
+// howEnded tells a FIN from a reset whose error somebody has read already.
+func (f *flow) howEnded() Ending {
+	if f.src().ending && !f.conn.flows[1-f.way].shut && f.src().wire.broken() {
+		return Reset
+	}
+	return Close
+}
+
+// queueMore reads once and queues what came.
+func (f *flow) queueMore(p *plan) bool {
+	room, again := f.q.room(bound(p.stages))
+	if room == 0 {
+		if again > 0 {
+			at := time.Now().Add(again)
+			if f.due.slot == 0 || f.due.at > at.Sub(f.conn.loop.base) {
+				f.conn.loop.setAlarm(&f.due, at)
+			}
+		}
+		return false
+	}
+	l := f.conn.loop
+	b := l.block
+	n, ok := f.read(b.buf[:min(room, len(b.buf))])
+	if n < len(b.buf) && n == room {
+		f.src().readable = true // it was we who wanted no more
+	}
+	if !ok {
+		return f.drained
+	}
+	c, keep := chunkOf(b, n, time.Now())
+	if keep != nil {
+		l.block = newBlock()
+	}
+	f.through(c, keep)
+	if keep != nil {
+		keep.release()
+	}
+	return true
+}
+
+// through sends a chunk through the stages.
+func (f *flow) through(c Chunk, b *block) {
+	p := &f.conn.plans[f.way]
+	if c.End != GoesOn {
+		f.q.ended = true
+	}
+	f.q.through(p.stages, c, b)
+	if p.timed {
+		f.setFuse()
+	}
+}
+
+// chunkOf makes a chunk of a block's bytes; few bytes get memory of their own,
+// so that what a queue holds is close to what it counts.
+func chunkOf(b *block, n int, now time.Time) (Chunk, *block) {
+	if n < blockSize/2 {
+		return Chunk{Data: append([]byte(nil), b.buf[:n]...), Due: now}, nil
+	}
+	return Chunk{Data: b.buf[:n], Due: now}, b
+}
+
+// writeBatch writes what is due.
+func (f *flow) writeBatch() bool {
+	if !f.dst().writable {
+		return false
+	}
+	f.bufs = f.bufs[:0]
+	size := 0
+	for i := f.sent; i < len(f.batch); i++ {
+		if data := f.batch[i].data; len(data) > 0 {
+			if i == f.sent {
+				data = data[f.off:]
+			}
+			f.bufs, size = append(f.bufs, data), size+len(data)
+		}
+	}
+	if size > 0 {
+		n, err := f.dst().wire.write(f.bufs)
+		clear(f.bufs)
+		ok := f.wrote(n, size, err)
+		f.advance(n)
+		if !ok {
+			return false
+		}
+	}
+	end := f.batch[len(f.batch)-1].end
+	f.q.settle(f.batch)
+	f.batch = nil
+	switch end {
+	case Reset:
+		f.conn.end("", Reset)
+		return false
+	case Over:
+		f.conn.end("relay", Close)
+		return false
+	case Close:
+		f.passFIN()
+	}
+	return true
+}
+
+// advance notes that n bytes of the batch are written.
+func (f *flow) advance(n int) {
+	for n > 0 && f.sent < len(f.batch) {
+		left := len(f.batch[f.sent].data) - f.off
+		if n < left {
+			f.off += n
+			return
+		}
+		n -= left
+		f.sent, f.off = f.sent+1, 0
+	}
+}

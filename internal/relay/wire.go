@@ -1,0 +1,50 @@
+package relay
+
+import (
+	"errors"
+	"net/netip"
+)
+
+// errAgain: not now; the loop will say when.
+var errAgain = errors.New("not now")
+
+// wire is a socket of a connection as its loop sees it: nothing here waits.
+type wire interface {
+	// read reads what is there; errAgain if nothing is, io.EOF at the end.
+	read(b []byte) (int, error)
+	// write sends what the socket takes of several pieces, in order; errAgain if
+	// it takes nothing.
+	write(bufs [][]byte) (int, error)
+	// shut sends a FIN after what was written.
+	shut()
+	// flushing tells whether written bytes still need this process; the loop says
+	// when they no longer do by calling the socket writable.
+	flushing() bool
+	// broken tells whether the connection is over without a FIN of ours; it is
+	// not asked for after shut.
+	broken() bool
+	// close closes the socket, with an RST or without. Nothing is called after it.
+	close(reset bool)
+}
+
+// readiness is what a socket has become ready for.
+type readiness struct {
+	readable, writable, ending, broken bool
+}
+
+// end is one end of a connection: its wire and what is known of it.
+type end struct {
+	wire     wire
+	fd       int // where wires can be spliced, else -1
+	readable bool
+	writable bool
+	ending   bool // the peer sends no more: reading goes on until it says so
+	addr     netip.AddrPort
+}
+
+// note keeps what a socket has become ready for.
+func (e *end) note(r readiness) {
+	e.readable = e.readable || r.readable
+	e.writable = e.writable || r.writable
+	e.ending = e.ending || r.ending
+}
