@@ -75,6 +75,8 @@ type Chunk struct {
 	// Free lets the chunk overtake others before it that are free, too, and due
 	// later: bytes arrive in another order than they were sent in.
 	Free bool
+	// Alone has the chunk written by itself, however many are due at the same time.
+	Alone bool
 }
 
 // Bounded is implemented by stages that want less to wait in the queue than the

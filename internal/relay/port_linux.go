@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -84,13 +83,14 @@ func (f *fillers) fill(ln *net.TCPListener) error {
 // established tells whether a connection of ours is; a kernel that has dropped the
 // attempt leaves it undecided.
 func established(fd int) bool {
+	t := time.NewTicker(time.Millisecond)
+	defer t.Stop()
 	for try := 0; ; try++ {
 		err := linux.ConnectError(fd)
-		if err == nil || err != syscall.EALREADY || try == 20 {
+		if err != syscall.EALREADY || try == 10 {
 			return err == nil
 		}
-		runtime.Gosched()
-		time.Sleep(500 * time.Microsecond) // loopback decides at once, as a rule
+		<-t.C // loopback decides at once, as a rule
 	}
 }
 

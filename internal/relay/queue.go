@@ -56,6 +56,7 @@ type entry struct {
 	due   time.Time
 	end   Ending
 	free  bool   // may overtake others that may
+	alone bool   // is written by itself
 	block *block // holds data; nil if data has memory of its own
 	part  part
 	more  []part // when several effects delay it
@@ -222,11 +223,14 @@ func (q *queue) take(batch []entry) (_ []entry, next time.Time, open bool) {
 			next = e.due
 			break
 		}
+		if e.alone && len(batch) > 0 {
+			break
+		}
 		batch, size = append(batch, e), size+len(e.data)
 		q.taken += e.cost()
 		q.entries[q.head] = entry{}
 		q.head++
-		if e.end != GoesOn {
+		if e.end != GoesOn || e.alone {
 			break
 		}
 	}
@@ -375,7 +379,7 @@ func (q *queue) through(stages []staged, c Chunk, b *block) {
 
 func (q *queue) step(stages []staged, c Chunk, e entry) {
 	if len(stages) == 0 {
-		e.data, e.due, e.end, e.free = c.Data, c.Due, c.End, c.Free
+		e.data, e.due, e.end, e.free, e.alone = c.Data, c.Due, c.End, c.Free, c.Alone
 		q.push(e)
 		return
 	}

@@ -855,3 +855,9 @@ func TestShutdownDrainsThenCuts(t *testing.T) {
 	}
 	client.CloseIdleConnections()
 }
+
+func cancelled(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}

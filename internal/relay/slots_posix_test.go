@@ -3,7 +3,6 @@
 package relay_test
 
 import (
-	"context"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -210,10 +209,4 @@ func TestDialTimesOut(t *testing.T) {
 	if x := w.exchanges()[0]; x.EndedBy != "callee" {
 		t.Errorf("ended by %q", x.EndedBy)
 	}
-}
-
-func cancelled(t *testing.T) context.Context {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	return ctx
 }

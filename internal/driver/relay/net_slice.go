@@ -51,7 +51,7 @@ func (k *knife) Pass(c relay.Chunk, emit func(relay.Chunk)) {
 			due = k.next
 		}
 		k.next = due.Add(k.delay)
-		emit(relay.Chunk{Data: data[:n], Due: due, Free: c.Free})
+		emit(relay.Chunk{Data: data[:n], Due: due, Free: c.Free, Alone: true})
 		data = data[n:]
 	}
 	if len(c.Data) == 0 || c.End != relay.GoesOn {

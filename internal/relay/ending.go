@@ -1,0 +1,151 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/chaosctl/chaosctl/experiment"
+)
+
+// ended notes who has ended the connection first.
+func (c *conn) ended(way Way) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endedLocked(way)
+}
+
+func (c *conn) endedLocked(way Way) {
+	if c.endBy == "" {
+		c.endBy = [...]string{Up: "caller", Down: "callee"}[way]
+	}
+}
+
+// fail ends the connection because the source of a way broke: both sides see a
+// reset, as they would have without us.
+func (c *conn) fail(way Way) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endedLocked(way)
+	c.endLocked("", Reset)
+}
+
+// end makes the connection end soon. It does not wait.
+func (c *conn) end(by string, how Ending) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endLocked(by, how)
+}
+
+func (c *conn) endLocked(by string, how Ending) {
+	if c.over {
+		return
+	}
+	if by != "" && c.endBy == "" {
+		c.endBy = by
+	}
+	c.over, c.how = true, how
+	c.isOver.Store(true)
+	c.changed()
+}
+
+// bothDone ends the connection once both ways have ended by themselves.
+func (c *conn) bothDone() {
+	if c.flows[Up].done && c.flows[Down].done {
+		c.mu.Lock()
+		over := c.over
+		c.over = true
+		c.mu.Unlock()
+		c.isOver.Store(true)
+		if !over {
+			c.finish(false)
+		}
+	}
+}
+
+// wrapUp closes the sockets, as the ending wants it.
+func (c *conn) wrapUp(how Ending) {
+	if s := stage(c.stage.Load()); s == finished || s == lingering {
+		return
+	}
+	c.loop.setAlarm(&c.hour, time.Time{})
+	c.dialing.stop()
+	for way := range c.flows {
+		c.flows[way].close()
+	}
+	if how == Over {
+		how = Close
+	}
+	if how != Close {
+		c.finish(how == Reset)
+		return
+	}
+	c.ends[Up].wire.shut()
+	if w := c.ends[Down].wire; w != nil {
+		w.close(false)
+		c.ends[Down].wire = nil
+	}
+	c.stage.Store(int32(lingering))
+	c.ends[Up].readable = true
+	c.loop.setAlarm(&c.hour, time.Now().Add(lingerTime))
+	c.linger()
+}
+
+// linger reads what still comes until the caller has closed, too.
+func (c *conn) linger() {
+	e := &c.ends[Up]
+	for e.readable {
+		n, err := e.wire.read(c.loop.block.buf)
+		if c.extra += n; c.extra > lingerBytes || err != nil && err != errAgain {
+			c.finish(false)
+			return
+		}
+		if err == errAgain {
+			e.readable = false
+		}
+	}
+}
+
+// finish closes what is open and reports the connection.
+func (c *conn) finish(reset bool) {
+	if stage(c.stage.Swap(int32(finished))) == finished {
+		return
+	}
+	c.loop.setAlarm(&c.hour, time.Time{})
+	for _, a := range c.fuses {
+		c.loop.setAlarm(a, time.Time{})
+	}
+	for way := range c.flows {
+		c.flows[way].close()
+	}
+	for i := range c.ends {
+		if w := c.ends[i].wire; w != nil {
+			w.close(reset)
+			c.ends[i].wire = nil
+		}
+	}
+	c.mu.Lock()
+	c.over = true
+	hits, by, applied := c.hits, c.endBy, c.applied
+	c.hits = nil
+	c.mu.Unlock()
+	c.edge.forget(c.id)
+	c.loop.live.Add(-1)
+	c.edge.report(experiment.Exchange{
+		Edge: c.edge.name, Conn: c.id, Start: c.start, End: time.Now(), FirstByte: c.first, EndedBy: by,
+		BytesIn: c.bytes[Up].Load(), BytesOut: c.bytes[Down].Load(), Faults: append(applied, names(hits)...),
+	})
+	for _, h := range hits {
+		h.end()
+	}
+	c.edge.work.Done()
+}
+
+// names lists the faults that have hurt a unit.
+func names(hits []*hit) []string {
+	var all []string
+	for _, h := range hits {
+		if h.acted.Load() {
+			all = append(all, h.Name)
+		}
+	}
+	return all
+}
