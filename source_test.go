@@ -90,6 +90,9 @@ func repository(t *testing.T) []*source {
 			if skip := []string{"testdata", "node_modules", "bin", "reports"}; p != "." && (d.Name()[0] == '.' || slices.Contains(skip, d.Name())) {
 				return filepath.SkipDir
 			}
+			if _, err := os.Stat(filepath.Join(p, "go.mod")); p != "." && err == nil {
+				return filepath.SkipDir // a module of its own, with its own tests
+			}
 			return nil
 		}
 		if !strings.HasSuffix(p, ".go") {

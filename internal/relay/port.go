@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -28,30 +30,53 @@ type port struct {
 }
 
 // openPort listens. Port 0 becomes a number of its own at once, so that it can be
-// kept over a refusal.
+// kept over a refusal: the kernel gives a port that it has chosen by itself away,
+// and keeps one that it was asked for.
 func openPort(ctx context.Context, addr string) (*port, error) {
-	var lc net.ListenConfig
+	l, err := listenAny(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	p := &port{addr: l.Addr().String(), ln: l.(*net.TCPListener), serving: make(chan struct{}), shut: make(chan struct{})}
+	close(p.serving)
+	return p, nil
+}
+
+// guesses is how many ports are tried before the kernel is asked.
+const guesses = 8
+
+// listenAny listens; where any port will do, at one that it asks for by number.
+func listenAny(ctx context.Context, addr string) (net.Listener, error) {
+	host, given, err := net.SplitHostPort(addr)
+	if err != nil || given != "0" && given != "" {
+		return listen(ctx, addr)
+	}
+	for range guesses {
+		// What Linux gives to those who ask for any, unless it was set otherwise.
+		n := 32768 + rand.IntN(60999-32768)
+		if l, err := listen(ctx, net.JoinHostPort(host, strconv.Itoa(n))); err == nil {
+			return l, nil
+		}
+	}
 	for try := 0; ; try++ {
-		l, err := lc.Listen(ctx, "tcp", addr)
+		l, err := listen(ctx, addr)
 		if err != nil {
 			return nil, err
 		}
 		bound := l.Addr().String()
-		if _, given, _ := net.SplitHostPort(addr); given == "0" || given == "" {
-			// The kernel gives a port chosen by itself away on refusal; one
-			// that was asked for it keeps.
-			l.Close()
-			if l, err = lc.Listen(ctx, "tcp", bound); err != nil {
-				if try < 10 {
-					continue
-				}
-				return nil, err
-			}
+		l.Close()
+		if l, err = listen(ctx, bound); err == nil || try == guesses {
+			return l, err
 		}
-		p := &port{addr: bound, ln: l.(*net.TCPListener), serving: make(chan struct{}), shut: make(chan struct{})}
-		close(p.serving)
-		return p, nil
 	}
+}
+
+// listen listens for plain TCP: what Go would accept over several paths at once
+// costs more, and cannot be spliced.
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	return lc.Listen(ctx, "tcp", addr)
 }
 
 // accept returns the next connection; false once the port is closed. It backs

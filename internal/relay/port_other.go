@@ -29,7 +29,6 @@ func fullQueue(*net.TCPListener) error { return nil }
 
 // reopen listens at an address that was in use a moment ago.
 func reopen(ctx context.Context, addr string) (*net.TCPListener, error) {
-	var lc net.ListenConfig
 	var last error
 	t := time.NewTimer(0)
 	defer t.Stop()
@@ -39,7 +38,7 @@ func reopen(ctx context.Context, addr string) (*net.TCPListener, error) {
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), last)
 		}
-		l, err := lc.Listen(ctx, "tcp", addr)
+		l, err := listen(ctx, addr)
 		if err == nil {
 			return l.(*net.TCPListener), nil
 		}

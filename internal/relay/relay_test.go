@@ -36,11 +36,10 @@ func TestPortable(t *testing.T) {
 	if *portable {
 		t.Skip("runs already") // never by itself
 	}
-	args := []string{"-test.run=.", "-portable", "-test.timeout=5m",
-		"-test.skip=HTTP|Portable|TestReset(UnderAHold|AfterHalfClose|DuringADial)|StuckPeers|SlowDial|Deaf"}
-	if testing.Short() {
-		args = append(args, "-test.short")
-	}
+	args := []string{"-portable", "-test.timeout=5m", "-test.run=^Test(" + strings.Join([]string{
+		"LatencyBefore", "Lift", "Delays", "HalfClose", "ResetPasses", "RefusedCallee", "SpliceMoves", "LeaseEnds",
+		"PartitionHolds", "ResetAfter$", "Refuse", "Kill", "MaxActive", "Upstreams", "ShutdownDrains", "Descriptors", "Storm",
+	}, "|") + ")"}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	out, err := cmd.CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("PASS")) {

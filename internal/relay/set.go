@@ -206,11 +206,13 @@ func (e *Edge) start() {
 	}
 }
 
-// theLoops returns the loops that all TCP edges share.
+// theLoops returns the loops that all TCP edges share: one for every two cores,
+// because callers and callees of a relay often share the machine with it, and a
+// loop that has much to do does more at a time.
 func (s *Set) theLoops() ([]*loop, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.loops) < min(runtime.GOMAXPROCS(0), maxLoops) {
+	for len(s.loops) < max(1, min(runtime.GOMAXPROCS(0)/2, maxLoops)) {
 		p, err := newPoller(s.portable)
 		if err != nil {
 			return nil, err
