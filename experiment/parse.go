@@ -124,6 +124,8 @@ func sameTopology(doc, served *TopologySpec) string {
 			return fmt.Sprintf("the server has the relay of %s at another address", e.Name())
 		case served.EdgeProtocol(its) != doc.EdgeProtocol(e):
 			return fmt.Sprintf("the server has %s as %s", e.Name(), served.EdgeProtocol(its))
+		case its.whenDown() != e.whenDown():
+			return fmt.Sprintf("the server has %s with whenDown: %s", e.Name(), its.whenDown())
 		}
 	}
 	if len(doc.Edges) != len(served.Edges) {

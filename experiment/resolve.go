@@ -47,7 +47,13 @@ func (g ground) place(f *fault.Fault, seed uint64) ([]fault.Fault, error) {
 	}
 	placed := make([]fault.Fault, 0, len(hits))
 	for _, h := range hits {
-		if (k.HTTPOnly || f.Match != nil) && g.spec.EdgeProtocol(h.edge) != HTTP {
+		http := g.spec.EdgeProtocol(h.edge) == HTTP
+		if k.BytesOnly && http {
+			return nil, &Error{Code: Unsupported,
+				Message: fmt.Sprintf("%s needs an edge that passes bytes as they come; %s is http", k.Name, h.edge.Name()),
+				Hint:    fmt.Sprintf("give the service `%s` `protocol: tcp` in the topology, or choose a kind that acts on requests; `chaosctl kinds` lists them", h.edge.To)}
+		}
+		if (k.HTTPOnly || f.Match != nil && f.Match.OnRequests()) && !http {
 			what := k.Name
 			if !k.HTTPOnly {
 				what = "match"

@@ -70,6 +70,7 @@ func TestResolveTargets(t *testing.T) {
 	}{
 		{"kind: net.reset\ntarget: {service: auth}", nil, []string{"api -> auth", "web -> auth"}},
 		{"kind: net.reset\ntarget: {service: auth, from: web}", nil, []string{"web -> auth"}},
+		{"kind: net.reset\ntarget: {service: db}\nmatch: {client: 10.0.0.0/8}", nil, []string{"api -> db"}},
 		{"kind: net.reset\ntarget: {service: auth, from: [web, api, db]}", nil, []string{"api -> auth", "web -> auth"}},
 		{"kind: net.reset\ntarget: {service: db}", nil, []string{"api -> db"}}, // auth -> db has no listen
 		{"kind: net.reset\ntarget: {edge: api->db}", nil, []string{"api -> db"}},
@@ -136,6 +137,8 @@ func TestResolveTargetsRefuses(t *testing.T) {
 		{"kind: net.reset\ntarget: {service: lone}", experiment.Unsupported, "no relay stands on web -> lone, so nothing can be hurt there", edges},
 		{"kind: net.reset\ntarget: {service: web, from: users}", experiment.Unsupported, "no relay stands on users -> web, so nothing can be hurt there", edges},
 		{"kind: http.abort\ntarget: {service: db}", experiment.Unsupported, "http.abort needs an edge that sees requests; api -> db is tcp", "give the service `db` `protocol: http`"},
+		{"kind: net.slow-close\ntarget: {service: auth}\nparams: {delay: 1s}", experiment.Unsupported, "net.slow-close needs an edge that passes bytes as they come; api -> auth is http", "give the service `auth` `protocol: tcp`"},
+		{"kind: net.reset\ntarget: {service: db}\nmatch: {client: '::1', path: /x}", experiment.Unsupported, "match needs an edge that sees requests; api -> db is tcp", "protocol: http"},
 		{"kind: net.reset\ntarget: {service: db}\nmatch: {path: /x}", experiment.Unsupported, "match needs an edge that sees requests; api -> db is tcp", "protocol: http"},
 		{"kind: proc.pause\ntarget: {service: web}", experiment.Unsupported, "the topology does not say where the process of web is", "at: {pid: 812}"},
 		{"kind: proc.pause\ntarget: {service: api, from: web}", experiment.BadInput, "proc.pause acts on the processes of a service, not on edges", "alone"},

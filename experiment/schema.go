@@ -81,6 +81,11 @@ func textSchema(t reflect.Type) *jsonschema.Schema {
 			{Type: "number", ExclusiveMinimum: "0", Maximum: "1"},
 			text(numberPattern + `%?`),
 		}, Examples: []any{0.2, "20%"}}
+	case reflect.TypeFor[fault.Chance]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+			{Type: "number", Minimum: "0", Maximum: "1"},
+			text(numberPattern + `%?`),
+		}, Examples: []any{0.05, "5%"}}
 	case reflect.TypeFor[ShareRule]():
 		return text(`(<=|>=|<|>) *`+numberPattern+` *%?`, ">= 99.5%", "< 50%")
 	case reflect.TypeFor[TimeRule]():
@@ -207,8 +212,14 @@ func kindSchema(defs jsonschema.Definitions, k *fault.Kind) *jsonschema.Schema {
 		then.Set("share", jsonschema.FalseSchema)
 		then.Set("maxActive", jsonschema.FalseSchema)
 	}
-	if k.WholeConnections || k.Acts != fault.OnEdges {
+	if !k.MatchesClients() {
 		then.Set("match", jsonschema.FalseSchema)
+	} else if !k.MatchesRequests() {
+		never := jsonschema.NewProperties()
+		for _, field := range []string{"method", "path", "header", "query"} {
+			never.Set(field, jsonschema.FalseSchema)
+		}
+		then.Set("match", &jsonschema.Schema{Properties: never})
 	}
 	rule := &jsonschema.Schema{If: &jsonschema.Schema{Properties: is, Required: []string{"kind"}}, Then: &jsonschema.Schema{Properties: then}}
 	if len(def.Required) > 0 {

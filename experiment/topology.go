@@ -95,7 +95,29 @@ type Edge struct {
 	Listen string `json:"listen,omitempty" doc:"where the relay of this edge listens, host:port; the caller is configured to call it"`
 	// Protocol overrides that of the callee.
 	Protocol Protocol `json:"protocol,omitempty" doc:"overrides the callee's protocol" enum:"http,tcp"`
+	// WhenDown is what a caller sees of a callee that cannot be reached: reset (the
+	// default) and close accept first; with refuse the relay refuses for as long as
+	// the callee does. Edges with a relay that are tcp; http ones always reset.
+	WhenDown WhenDown `json:"whenDown,omitempty" doc:"what the caller sees while the callee cannot be reached, on tcp edges: reset (accepted, then RST; the default), close (accepted, then FIN) or refuse (the relay refuses as long as the callee does)" enum:"reset,close,refuse"`
 }
+
+// whenDown is WhenDown with its default.
+func (e Edge) whenDown() WhenDown {
+	if e.WhenDown == "" {
+		return DownReset
+	}
+	return e.WhenDown
+}
+
+// WhenDown is what a caller sees of a callee that cannot be reached.
+type WhenDown string
+
+// The ways, as package relay has them.
+const (
+	DownReset  WhenDown = "reset"
+	DownClose  WhenDown = "close"
+	DownRefuse WhenDown = "refuse"
+)
 
 // Name is "caller -> callee".
 func (e Edge) Name() string { return fault.EdgeName(e.From, e.To) }

@@ -118,7 +118,26 @@ func (c *edgeCheck) check(i int) []error {
 	default:
 		c.edges[e.Name()] = i
 	}
+	errs = append(errs, at(path+".whenDown", checkWhenDown(s, e)))
 	return append(errs, c.checkListen(i, path)...)
+}
+
+// checkWhenDown refuses ways that there are not, or not on such an edge.
+func checkWhenDown(s *TopologySpec, e Edge) error {
+	if e.WhenDown == "" {
+		return nil
+	}
+	if err := among("way", e.WhenDown, DownReset, DownClose, DownRefuse); err != nil {
+		return err
+	}
+	_, known := s.Services[e.To]
+	switch {
+	case e.Listen == "":
+		return errors.New("is about a relay; give the edge a `listen`, or leave it out")
+	case known && e.WhenDown != DownReset && s.EdgeProtocol(e) == HTTP:
+		return errors.New("an http edge always resets; leave it out, or give the edge `protocol: tcp`")
+	}
+	return nil
 }
 
 // checkListen refuses a relay on the address of another or of a service.

@@ -26,5 +26,5 @@ func main() {
 	}
 	ctx, cancel := stopped(context.Background())
 	defer cancel() // not before the exit: one more signal must not cut it short
-	os.Exit(cli.Main(ctx, cli.Env{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.LookupEnv, Hurry: stopped}))
+	os.Exit(cli.Main(ctx, cli.Env{Program: os.Args[0], Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.LookupEnv, Hurry: stopped}))
 }

@@ -18,8 +18,9 @@ var update = flag.Bool("update", false, "rewrite the expected output in the scri
 // processes: they are signalled and killed.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"chaosctl": main,
-		"sleeper":  func() { _, _ = os.Stdin.Read(make([]byte, 1)) }, // until its stdin is closed
+		"chaosctl":         main,
+		"toxiproxy-server": main,                                             // as a program that bears the original's name
+		"sleeper":          func() { _, _ = os.Stdin.Read(make([]byte, 1)) }, // until its stdin is closed
 	})
 }
 
@@ -64,6 +65,8 @@ func params(t *testing.T, dir string) testscript.Params {
 			"storm":   cmdStorm,
 			"within":  cmdWithin,
 			"same":    cmdSame,
+			"ask":     cmdAsk,
+			"holds":   cmdHolds,
 		},
 	}
 	if d, ok := t.Deadline(); ok {

@@ -25,6 +25,8 @@ import (
 
 // Env is the outside world of a command.
 type Env struct {
+	// Program is the name it was started by; some stand for a command.
+	Program string
 	// Args of the command line, without the program's name.
 	Args           []string
 	Stdin          io.Reader
@@ -61,8 +63,9 @@ func Main(ctx context.Context, env Env) (code int) {
 		}
 	}()
 	root := a.root()
-	root.SetArgs(env.Args)
-	a.wantJSON = asksForJSON(env.Args)
+	args := asToxiproxy(env.Program, env.Args)
+	root.SetArgs(args)
+	a.wantJSON = asksForJSON(args)
 	err := root.ExecuteContext(ctx)
 	if lost := a.written(); lost != nil && !errors.Is(err, errors.Unwrap(lost)) {
 		err = errors.Join(err, lost)
@@ -109,7 +112,7 @@ Try it now, with nothing to set up:   chaosctl demo`,
 	root.Version = versionText(version())
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Explain a command", GroupID: "tools", RunE: helpFor})
-	grouped(root, "hurt", a.serveCommand(), a.injectCommand(), a.statusCommand(), a.liftCommand(), a.haltCommand())
+	grouped(root, "hurt", a.serveCommand(), a.toxiproxyCommand(), a.injectCommand(), a.statusCommand(), a.liftCommand(), a.haltCommand(), a.connectionsCommand())
 	grouped(root, "judge", a.demoCommand(), a.planCommand(), a.runCommand(), a.reportCommand())
 	grouped(root, "learn", a.kindsCommand(), a.explainCommand(), a.schemaCommand())
 	grouped(root, "tools", a.sweepCommand(), a.completionCommand(), a.versionCommand())

@@ -252,11 +252,11 @@ func (a *app) keepShop(ctx context.Context, g *ground, s *shop.Shop) error {
 			return fmt.Errorf("listen for the API: %w", err)
 		}
 	}
-	if err := a.ready(ln.Addr().String(), g); err != nil {
+	if err := a.ready(ln.Addr().String(), g, nil); err != nil {
 		return errors.Join(err, ln.Close())
 	}
 	a.say("the shop is at %s/checkout; Ctrl-C ends it", s.URL())
 	f := &serveFlags{}
 	f.drain.value = fault.Duration(patience)
-	return a.serveUntil(ctx, ln, g, f, "")
+	return a.serveUntil(ctx, ln, g, f, "", nil)
 }

@@ -52,6 +52,24 @@ func (d *draft) setText(param, text, flag string) {
 	d.set(param, literal(t, text), flag)
 }
 
+// give gives a modifier to the fault. What several flags say of its match is put
+// together.
+func (d *draft) give(flag, field string, value any) {
+	d.origin[field] = "--" + flag
+	part, ok := value.(map[string]any)
+	if !ok {
+		d.fields[field] = value
+		return
+	}
+	d.origin[field+"."+flag] = "--" + flag
+	whole := map[string]any{}
+	if before, ok := d.fields[field].(map[string]any); ok {
+		maps.Copy(whole, before)
+	}
+	maps.Copy(whole, part)
+	d.fields[field] = whole
+}
+
 // taken tells which flag has given a param, or the mapping it would be in,
 // already.
 func (d *draft) taken(param string) (flag string, yes bool) {

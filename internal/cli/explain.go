@@ -48,6 +48,9 @@ func (a *app) explain(k *fault.Kind) {
 	if k.HTTPOnly {
 		a.printf(" that see requests (protocol: http)")
 	}
+	if k.BytesOnly {
+		a.printf(" that pass bytes as they come (protocol: tcp)")
+	}
 	a.printf("\ngrounds    %s\n", strings.Join(k.Grounds, ", "))
 	if mods := modifiersOf(k); len(mods) > 0 {
 		a.printf("modifiers  %s\n", strings.Join(mods, ", "))

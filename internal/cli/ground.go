@@ -53,7 +53,7 @@ func relaySpecs(t *experiment.TopologySpec) []relay.Spec {
 		if e.Listen == "" {
 			continue
 		}
-		s := relay.Spec{From: e.From, To: e.To, Protocol: t.EdgeProtocol(e), Listen: e.Listen}
+		s := relay.Spec{From: e.From, To: e.To, Protocol: t.EdgeProtocol(e), Listen: e.Listen, WhenDown: string(e.WhenDown)}
 		for _, i := range t.Services[e.To].All() {
 			if i.Address != "" {
 				s.Upstreams = append(s.Upstreams, i.Address)
@@ -75,6 +75,16 @@ func (g *ground) lift(ctx context.Context) error {
 // patience is how long connections through the relays may still end by
 // themselves where nobody asked for more.
 const patience = time.Second
+
+// cut lifts everything and closes the relays without waiting for what is
+// connected.
+func (g *ground) cut(ctx context.Context) error {
+	err := g.lift(ctx)
+	now, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	cancel()
+	_ = g.relays.Shutdown(now) // what had to be cut is no failure
+	return err
+}
 
 // close lifts everything and closes the relays, with little patience for what
 // is still connected.

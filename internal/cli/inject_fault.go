@@ -25,6 +25,7 @@ type faultFlags struct {
 	methods   []string
 	headers   []string
 	queries   []string
+	clients   []string
 }
 
 func (a *app) injectFaultCommand() *cobra.Command {
@@ -62,8 +63,22 @@ given with --kind and --param; ` + "`chaosctl explain KIND`" + ` lists its param
 	_ = cmd.RegisterFlagCompletionFunc("edge", a.completeEdges)
 	_ = cmd.RegisterFlagCompletionFunc("kind", completeKinds)
 	_ = cmd.RegisterFlagCompletionFunc("param", completeParams)
+	completeEnumerations(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("method", fixed("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
 	return cmd
+}
+
+// completeEnumerations offers the values of flags that stand for params with few.
+func completeEnumerations(cmd *cobra.Command) {
+	for _, k := range fault.Kinds() {
+		for _, p := range k.Describe().Params {
+			for _, s := range k.Flags {
+				if s.Param == p.Name && len(p.Values) > 0 {
+					_ = cmd.RegisterFlagCompletionFunc(s.Name, fixed(p.Values...))
+				}
+			}
+		}
+	}
 }
 
 // register adds the flags: ours, and those that the kinds declare.
@@ -88,6 +103,7 @@ func (f *faultFlags) register(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.methods, "method", nil, "only requests with this `method`")
 	fs.StringArrayVar(&f.headers, "header", nil, "only requests with this header, `name=glob`; repeatable")
 	fs.StringArrayVar(&f.queries, "query", nil, "only requests with this query parameter, `name=glob`; repeatable")
+	fs.StringSliceVar(&f.clients, "client", nil, "only callers with these `addresses`, 10.0.0.7 or 10.0.0.0/8")
 	once(fs)
 }
 
@@ -257,10 +273,7 @@ func (f *faultFlags) narrow(fs *pflag.FlagSet, drafts []*draft) (notes []string,
 		var not []string
 		for _, d := range drafts {
 			if takes(d.kind) {
-				d.fields[field] = value
-				if d.origin[field] = "--" + flag; field == "match" {
-					d.origin["match."+flag] = "--" + flag
-				}
+				d.give(flag, field, value)
 			} else {
 				not = append(not, d.kind.Name)
 			}
@@ -277,8 +290,11 @@ func (f *faultFlags) narrow(fs *pflag.FlagSet, drafts []*draft) (notes []string,
 	var errs []error
 	for _, flag := range []string{"path", "method", "header", "query"} {
 		if fs.Changed(flag) && len(match) > 0 {
-			errs = append(errs, give(flag, "match", match, takesMatch, "whole connections or processes"))
+			errs = append(errs, give(flag, "match", match, (*fault.Kind).MatchesRequests, "whole connections or processes"))
 		}
+	}
+	if c := names(f.clients); len(c) > 0 {
+		errs = append(errs, give("client", "match", map[string]any{"client": c}, (*fault.Kind).MatchesClients, "all callers alike"))
 	}
 	if fs.Changed("share") {
 		errs = append(errs, give("share", "share", f.share, divisible, "all or nothing"))

@@ -11,16 +11,17 @@ import (
 // modifiersOf lists the modifiers that a kind takes.
 func modifiersOf(k *fault.Kind) []string {
 	mods := []string{}
-	if takesMatch(k) {
+	switch {
+	case k.MatchesRequests():
 		mods = append(mods, "match")
+	case k.MatchesClients():
+		mods = append(mods, "match (client alone)")
 	}
 	if !k.NoShare {
 		mods = append(mods, "share", "maxActive")
 	}
 	return mods
 }
-
-func takesMatch(k *fault.Kind) bool { return k.Acts == fault.OnEdges && !k.WholeConnections }
 
 func (a *app) kindsCommand() *cobra.Command {
 	return &cobra.Command{

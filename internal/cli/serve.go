@@ -23,6 +23,8 @@ type serveFlags struct {
 	api           string
 	hosts         []string
 	allowCommands bool
+	toxiproxy     string
+	proxies       string
 	drain         durationFlag
 }
 
@@ -46,6 +48,8 @@ On start it takes out what a chaosctl that was killed has left in force.`,
 	fs.StringVar(&f.api, "api", defaultAPI, "the `address` of the API; port 0 picks a free one")
 	fs.StringArrayVar(&f.hosts, "host", nil, "answer requests for this `name` as well; repeatable")
 	fs.BoolVar(&f.allowCommands, "allow-commands", false, "let experiments run programs on this machine as probes; needs a token")
+	fs.StringVar(&f.toxiproxy, "toxiproxy", "", "serve Toxiproxy's API at this `address` as well, for example 127.0.0.1:8474")
+	fs.StringVar(&f.proxies, "state", "", "keep what was made through Toxiproxy's API in this `file` over restarts")
 	fs.Var(&f.drain, "drain", "wait up to `D` for what is under way when told to stop")
 	a.remote.registerToken(cmd, "the `file` that holds the token every request must bear; else $CHAOSCTL_TOKEN_FILE")
 	a.registerState(cmd)
@@ -76,15 +80,19 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	for _, d := range g.engine.Debts() {
 		a.say("STUCK: %s", d)
 	}
-	if err := a.ready(ln.Addr().String(), g); err != nil {
+	side, err := a.openSide(ctx, g, f)
+	if err != nil {
 		return errors.Join(err, ln.Close(), g.close(ctx))
 	}
-	return a.serveUntil(ctx, ln, g, f, token)
+	if err := a.ready(ln.Addr().String(), g, side); err != nil {
+		return errors.Join(err, ln.Close(), side.close(ctx), g.close(ctx))
+	}
+	return a.serveUntil(ctx, ln, g, f, token, side)
 }
 
 // serveUntil answers until ctx ends or the API breaks. Then it lifts everything
 // first, so that nothing hurts while the API and the relays drain.
-func (a *app) serveUntil(ctx context.Context, ln net.Listener, g *ground, f *serveFlags, token string) error {
+func (a *app) serveUntil(ctx context.Context, ln net.Listener, g *ground, f *serveFlags, token string, side *sideDoor) error {
 	apiCtx, stopAPI := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAPI()
 	served := make(chan error, 1)
@@ -98,11 +106,15 @@ func (a *app) serveUntil(ctx context.Context, ln net.Listener, g *ground, f *ser
 	select {
 	case <-ctx.Done():
 	case broken := <-served:
-		return errors.Join(a.shutDown(ctx, g, f.drain.value.Std()), broken)
+		return errors.Join(side.close(ctx), a.shutDown(ctx, g, f.drain.value.Std()), broken)
+	case broken := <-side.broken():
+		stopAPI()
+		return errors.Join(side.close(ctx), a.shutDown(ctx, g, f.drain.value.Std()), broken, <-served)
 	}
 	a.say("stopping: lifting everything")
 	underWay := len(g.engine.Status(ctx).Runs) > 0
-	err := g.lift(ctx)
+	// What is kept over a restart is written before it is lifted.
+	err := errors.Join(side.close(ctx), g.lift(ctx))
 	if underWay {
 		a.leaveRecords(ctx)
 	}
@@ -166,18 +178,22 @@ func (a *app) checkServe(f *serveFlags) (top *experiment.Topology, token, dir st
 	if f.allowCommands && token == "" {
 		return nil, "", "", refusal(experiment.Guarded, "give --token-file FILE", "--allow-commands needs a token: whoever reaches the API could run programs")
 	}
+	if err = checkToxiproxy(f, top); err != nil {
+		return nil, "", "", err
+	}
 	dir, err = a.state()
 	return top, token, dir, err
 }
 
 // readyLine is what serve prints once both relays and API answer.
 type readyLine struct {
-	API    string                  `json:"api"`
-	Relays []experiment.EdgeStatus `json:"relays"`
+	API       string                  `json:"api"`
+	Toxiproxy string                  `json:"toxiproxy,omitempty"`
+	Relays    []experiment.EdgeStatus `json:"relays"`
 }
 
-func (a *app) ready(addr string, g *ground) error {
-	line := readyLine{API: "http://" + addr, Relays: []experiment.EdgeStatus{}}
+func (a *app) ready(addr string, g *ground, side *sideDoor) error {
+	line := readyLine{API: "http://" + addr, Toxiproxy: side.url(), Relays: []experiment.EdgeStatus{}}
 	var words []string
 	for _, e := range g.relays.Status() {
 		line.Relays = append(line.Relays, e)
@@ -189,6 +205,9 @@ func (a *app) ready(addr string, g *ground) error {
 	relays := "no relays"
 	if len(words) > 0 {
 		relays = "relays " + strings.Join(words, ", ")
+	}
+	if line.Toxiproxy != "" {
+		relays = "toxiproxy " + line.Toxiproxy + ", " + relays
 	}
 	a.printf("ready: api %s, %s\n", line.API, relays)
 	return a.written()

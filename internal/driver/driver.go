@@ -82,3 +82,12 @@ type Prober interface {
 	// other error when it could not be told.
 	Probe(ctx context.Context, k *fault.Kind) error
 }
+
+// Updater is implemented by drivers that can put a change in force in the place of
+// another one.
+type Updater interface {
+	// Update applies fresh in the place of old, on the same target: at no time do
+	// both act or neither. It is Apply where old is not in force. When it fails,
+	// neither may be in force, and its caller reverts fresh.
+	Update(ctx context.Context, old, fresh Change) error
+}

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/chaosctl/chaosctl/experiment"
@@ -27,6 +28,7 @@ import (
 type Relays interface {
 	Open(ctx context.Context, specs ...relay.Spec) error
 	CloseEdge(ctx context.Context, name string) error
+	Edge(name string) (*relay.Edge, bool)
 	Status() []experiment.EdgeStatus
 }
 
@@ -74,10 +76,13 @@ type Engine struct {
 
 	recovered []string
 	debts     []string
+	halts     atomic.Uint64
 
 	mu         sync.Mutex
 	closed     bool
 	injections map[string]*injection
+	guests     map[string]*guest
+	topology   *experiment.Topology // with the guests; nil when it has to be made
 	ended      []experiment.Injection
 	run        *run            // under way, at most one
 	runs       map[string]*run // of this process
@@ -96,6 +101,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 		audit:      &audit{path: auditPath(c.StateDir)},
 		events:     newEvents(),
 		injections: map[string]*injection{}, runs: map[string]*run{},
+		guests: map[string]*guest{},
 	}
 	e.ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	swept, err := Sweep(experiment.WithActor(ctx, "start"), c.StateDir, c.Drivers)
@@ -115,8 +121,13 @@ func (e *Engine) Recovered() []string { return slices.Clone(e.recovered) }
 // Debts says, in words, what New could not revert.
 func (e *Engine) Debts() []string { return slices.Clone(e.debts) }
 
-// Topology is the one that is served.
-func (e *Engine) Topology() *experiment.Topology { return e.cfg.Topology }
+// Topology is the one that is served, with the edges that have come at run time.
+// It must not be changed.
+func (e *Engine) Topology() *experiment.Topology {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.served()
+}
 
 // Ended lists the injections that are over and still remembered, oldest first.
 func (e *Engine) Ended() []experiment.Injection {

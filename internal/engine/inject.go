@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,7 @@ type armedChange struct {
 	driver  driver.Driver
 	change  driver.Change
 	receipt fault.Receipt // the last one read
+	before  fault.Receipt // of the changes that it has replaced
 	over    bool
 }
 
@@ -70,6 +72,7 @@ func (e *Engine) place(faults []fault.Fault, flows []experiment.Flow, seed uint6
 		return nil, &experiment.Error{Code: experiment.BadInput, Message: "no fault is given", Hint: "`chaosctl kinds` lists what there is"}
 	}
 	var places []fault.Fault
+	spec := &e.Topology().Spec
 	for i := range faults {
 		f := faults[i]
 		if f.Info() == nil {
@@ -85,7 +88,7 @@ func (e *Engine) place(faults []fault.Fault, flows []experiment.Flow, seed uint6
 		if f.Name == "" {
 			f.Name = f.Kind
 		}
-		some, err := experiment.ResolveTargets(e.spec, flows, &f, seed)
+		some, err := experiment.ResolveTargets(spec, flows, &f, seed)
 		if err != nil {
 			return nil, err
 		}
@@ -140,9 +143,15 @@ func (e *Engine) reserve(in *injection, r experiment.InjectRequest) error {
 	for _, o := range e.injections {
 		others = append(others, o.places...)
 	}
-	if err := guard(e.spec, in.places, others, permissions{r.AllowProduction, r.AllowIrreversible}); err != nil {
+	if err := guard(&e.served().Spec, in.places, others, permissions{r.AllowProduction, r.AllowIrreversible}); err != nil {
 		return err
 	}
+	e.enter(in)
+	return nil
+}
+
+// enter gives the injection an id. It is called under mu, as strike is.
+func (e *Engine) enter(in *injection) {
 	for {
 		in.info.ID = newID("f")
 		if _, taken := e.injections[in.info.ID]; !taken {
@@ -150,35 +159,56 @@ func (e *Engine) reserve(in *injection, r experiment.InjectRequest) error {
 		}
 	}
 	e.injections[in.info.ID] = in
-	return nil
+	for _, g := range e.guestsOf(in) {
+		g.hurt[in] = struct{}{}
+	}
+}
+
+func (e *Engine) strike(in *injection) {
+	delete(e.injections, in.info.ID)
+	for _, g := range e.guestsOf(in) {
+		delete(g.hurt, in)
+	}
 }
 
 func (e *Engine) forget(in *injection) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.injections, in.info.ID)
+	e.strike(in)
 }
 
 // plan asks the drivers for all changes and stamps them.
 func (in *injection) plan(ctx context.Context) error {
 	for i, f := range in.places {
-		d, err := in.engine.driverFor(f)
+		ac, err := in.planAs(ctx, f, i+1)
 		if err != nil {
 			return err
 		}
-		c, err := planOne(ctx, d, f)
-		if err != nil {
-			return err
-		}
-		c.ID = fmt.Sprintf("%s.%d", in.info.ID, i+1)
-		c.Seed, c.Until = in.info.Seed, in.info.Until
-		c.Protect = protectedOn(in.engine.spec, f)
-		in.changes = append(in.changes, armedChange{driver: d, change: c})
-		in.info.Armed = append(in.info.Armed, experiment.Armed{
-			Fault: shown(f), Where: where(f), Touches: c.Touches, Undo: c.Undoes,
-		})
+		ac.change.Protect = protectedOn(in.engine.spec, f)
+		in.changes = append(in.changes, ac)
+		in.info.Armed = append(in.info.Armed, ac.shown())
 	}
 	return nil
+}
+
+// planAs plans one change and stamps it; the number makes its id unique.
+func (in *injection) planAs(ctx context.Context, f fault.Fault, number int) (armedChange, error) {
+	d, err := in.engine.driverFor(f)
+	if err != nil {
+		return armedChange{}, err
+	}
+	c, err := planOne(ctx, d, f)
+	if err != nil {
+		return armedChange{}, err
+	}
+	c.ID = in.info.ID + "." + strconv.Itoa(number)
+	c.Seed, c.Until = in.info.Seed, in.info.Until
+	return armedChange{driver: d, change: c}, nil
+}
+
+func (ac *armedChange) shown() experiment.Armed {
+	c := ac.change
+	return experiment.Armed{Fault: shown(c.Fault), Where: where(c.Fault), Touches: c.Touches, Undo: c.Undoes, Receipt: ac.before}
 }
 
 func planOne(ctx context.Context, d driver.Driver, f fault.Fault) (driver.Change, error) {
@@ -276,8 +306,8 @@ func (in *injection) readReceipt(ctx context.Context, i int) bool {
 	if err != nil {
 		return true // could not tell: what was known stays
 	}
-	ac.receipt = st.Receipt
-	in.info.Armed[i].Receipt = st.Receipt
+	ac.receipt = ac.before.Add(st.Receipt)
+	in.info.Armed[i].Receipt = ac.receipt
 	return st.InForce
 }
 

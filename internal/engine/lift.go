@@ -39,7 +39,7 @@ func (in *injection) lift(ctx context.Context, state experiment.InjectionState) 
 	e.audit.write(action, in.info.ID, actor, describe(in.places), nil)
 	info := in.copyInfo()
 	e.mu.Lock()
-	delete(e.injections, info.ID)
+	e.strike(in)
 	if len(e.ended) >= keepEnded {
 		e.ended = append(e.ended[:0:0], e.ended[keepEnded/2:]...)
 	}
@@ -152,6 +152,7 @@ func (e *Engine) halt(ctx context.Context, why string) experiment.HaltResult {
 	if r != nil {
 		<-r.done
 	}
+	e.halts.Add(1)
 	slices.Sort(result.Lifted)
 	slices.Sort(result.Stuck)
 	e.audit.write("halt", "", experiment.ActorOf(ctx), why, nil)

@@ -46,9 +46,16 @@ func planOf(l *experiment.Loaded, r experiment.RunRequest, drivers []driver.Driv
 
 // load decodes a request's documents against the topology that is served.
 func (e *Engine) load(r experiment.RunRequest) (*experiment.Loaded, error) {
-	loaded, err := experiment.Load(experiment.Input{
-		File: r.File, Data: []byte(r.Document), TopologyData: []byte(r.Topology), Set: r.Set, Server: e.cfg.Topology,
-	})
+	in := experiment.Input{File: r.File, Data: []byte(r.Document), TopologyData: []byte(r.Topology), Set: r.Set, Server: e.cfg.Topology}
+	loaded, err := experiment.Load(in)
+	if now := e.Topology(); err != nil && now != in.Server {
+		// It may hurt an edge that has come at run time. A document with a topology
+		// of its own is not held against those.
+		in.Server = now
+		if l, again := experiment.Load(in); again == nil {
+			loaded, err = l, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -176,6 +183,9 @@ func words(f fault.Fault) string {
 	}
 	if m := f.Match; m != nil {
 		b.WriteString(" Only")
+		if len(m.Client) > 0 {
+			fmt.Fprintf(&b, " from %s", strings.Join(m.Client, " or "))
+		}
 		if len(m.Method) > 0 {
 			fmt.Fprintf(&b, " %s", strings.Join(m.Method, ", "))
 		}

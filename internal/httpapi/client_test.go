@@ -105,6 +105,14 @@ func TestClientSpeaksEveryRoute(t *testing.T) {
 	}
 	_, err = c.Halt(ctx, "enough")
 	must("Halt", err)
+	s.open = []experiment.Connection{{ID: 1 << 63, Edge: "api -> auth"}}
+	open, err := c.Connections(ctx, "api -> auth")
+	must("Connections", err)
+	ended, err := c.CloseConnection(ctx, 1<<63, true)
+	must("CloseConnection", err)
+	if len(open) != 1 || !cmp.Equal(ended, open[0]) || len(s.open) != 0 {
+		t.Errorf("connections: %+v, closed %+v", open, ended)
+	}
 	plan, err := c.Plan(ctx, experiment.RunRequest{Document: "x"})
 	must("Plan", err)
 	if plan.Longest.Std() != time.Minute {

@@ -36,6 +36,7 @@ type fake struct {
 	changed  chan struct{} // closed and replaced with every event
 	fail     error         // what Inject answers, if set
 	debts    []string
+	open     []experiment.Connection
 }
 
 func newFake() *fake {

@@ -37,6 +37,7 @@ func (s *server) mount() {
 	registry := huma.NewMapRegistry(schemas, nameSchema)
 	registry.RegisterTypeAlias(reflect.TypeFor[fault.Fault](), reflect.TypeFor[faultSchema]())
 	registry.RegisterTypeAlias(reflect.TypeFor[fault.Share](), reflect.TypeFor[shareSchema]())
+	registry.RegisterTypeAlias(reflect.TypeFor[fault.Chance](), reflect.TypeFor[chanceSchema]())
 	registry.RegisterTypeAlias(reflect.TypeFor[fault.Duration](), reflect.TypeFor[durationSchema]())
 	config := huma.Config{
 		OpenAPI: &huma.OpenAPI{
@@ -166,6 +167,7 @@ func pascal(kind string) string {
 type (
 	faultSchema    struct{}
 	shareSchema    struct{}
+	chanceSchema   struct{}
 	durationSchema struct{}
 )
 
@@ -182,6 +184,14 @@ func (shareSchema) Schema(huma.Registry) *huma.Schema {
 	zero, one := 0., 1.
 	return &huma.Schema{Description: "a share above 0 and up to 1, or a percentage", OneOf: []*huma.Schema{
 		{Type: huma.TypeNumber, ExclusiveMinimum: &zero, Maximum: &one}, {Type: huma.TypeString, Examples: []any{"20%"}},
+	}}
+}
+
+// Schema implements huma.SchemaProvider.
+func (chanceSchema) Schema(huma.Registry) *huma.Schema {
+	zero, one := 0., 1.
+	return &huma.Schema{Description: "a chance from 0 to 1, or a percentage", OneOf: []*huma.Schema{
+		{Type: huma.TypeNumber, Minimum: &zero, Maximum: &one}, {Type: huma.TypeString, Examples: []any{"5%"}},
 	}}
 }
 
@@ -211,8 +221,11 @@ func describeFault(registry huma.Registry, k *fault.Kind) *huma.Schema {
 			"at":     {AllOf: []*huma.Schema{of(reflect.TypeFor[fault.Placed]())}, ReadOnly: true, Description: "where the engine has placed it"},
 		},
 	}
-	if k.Acts == fault.OnEdges && !k.WholeConnections {
-		s.Properties["match"] = of(reflect.TypeFor[fault.Match]())
+	switch match := of(reflect.TypeFor[fault.Match]()); {
+	case k.MatchesRequests():
+		s.Properties["match"] = match
+	case k.MatchesClients():
+		s.Properties["match"] = &huma.Schema{AllOf: []*huma.Schema{match}, Description: "takes `client` alone"}
 	}
 	if !k.NoShare {
 		s.Properties["share"] = of(reflect.TypeFor[fault.Share]())

@@ -42,6 +42,8 @@ func (s *server) routes() []route {
 		{get, "/v1/faults/{id}", "fault", "One injection in force", 200, nil, nil, handle(s.fault)},
 		{del, "/v1/faults/{id}", "lift", "Take an injection out; answers when it is gone", 200, nil, nil, handle(s.lift)},
 		{post, "/v1/halt", "halt", "Abort all runs and lift everything", 200, nil, nil, handle(s.halt)},
+		{get, "/v1/connections", "connections", "The live connections of the edges", 200, nil, nil, handle(s.connections)},
+		{del, "/v1/connections/{id}", "closeConnection", "End a live connection", 200, nil, nil, handle(s.closeConnection)},
 		{post, planPath, "plan", "Say what a run would do, and do nothing", 200, run, nil, handle(s.plan)},
 		{get, runsPath, "runs", "The runs that are remembered", 200, nil, nil, handle(s.runs)},
 		{post, runsPath, "startRun", "Start a run; without detach, keep it alive", 201, run, nil, handle(s.startRun)},

@@ -36,6 +36,7 @@ type Faults interface {
 	Inject(ctx context.Context, r experiment.InjectRequest) (experiment.Injection, error)
 	Lift(ctx context.Context, id string) (experiment.Injection, error)
 	Halt(ctx context.Context, why string) (experiment.HaltResult, error)
+	Connections
 }
 
 // Runs is what the API needs of the engine to run experiments.

@@ -52,6 +52,7 @@ type conn struct {
 	dialing *dialing
 	hour    alarm // of the stage: the end of a wait, of a dial, of lingering
 	fuses   []*alarm
+	cut     bool // a stage has ended it
 	extra   int // bytes read while lingering
 
 	mu      sync.Mutex
@@ -351,6 +352,7 @@ func (c *conn) dropLocked(a *armed) (*hit, int) {
 		c.loop.post(func() {
 			for way := range c.flows {
 				if q := c.flows[way].q; q != nil {
+					q.unend(a)
 					q.drop(a)
 				}
 			}

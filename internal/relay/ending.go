@@ -50,6 +50,10 @@ func (c *conn) endLocked(by string, how Ending) {
 // bothDone ends the connection once both ways have ended by themselves.
 func (c *conn) bothDone() {
 	if c.flows[Up].done && c.flows[Down].done {
+		if c.cut {
+			c.end("relay", Close) // reads what still comes: unread bytes would make a reset of it
+			return
+		}
 		c.mu.Lock()
 		over := c.over
 		c.over = true

@@ -90,11 +90,38 @@ func (p *plan) deadline() (at time.Time, how Ending, by *hit) {
 // burn ends the connection if it is still time.
 func (f *flow) burn() {
 	at, how, by := f.conn.plans[f.way].deadline()
-	if by != nil && !at.After(time.Now()) {
-		f.conn.strike(by.armed, how, by)
-	} else {
+	switch {
+	case by == nil || at.After(time.Now()):
 		f.setFuse()
+	case how == Reset || stage(f.conn.stage.Load()) != open:
+		f.conn.strike(by.armed, how, by)
+	default:
+		by.act()
+		f.cutOff()
 	}
+}
+
+// cutOff ends the connection on a stage's word: both sides see a FIN, but what the
+// other way has taken in already still arrives.
+func (f *flow) cutOff() {
+	c, other := f.conn, &f.conn.flows[1-f.way]
+	if c.cut {
+		return
+	}
+	c.cut = true
+	c.mu.Lock()
+	if c.endBy == "" {
+		c.endBy = "relay"
+	}
+	c.mu.Unlock()
+	f.lose()
+	if !f.shut {
+		f.passFIN()
+	}
+	f.done, other.drained = true, true
+	other.src().readable = false
+	c.loop.again(other)
+	c.bothDone()
 }
 
 // pump moves what can be moved.

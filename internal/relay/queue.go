@@ -276,6 +276,27 @@ func (q *queue) idle() bool {
 	return q.cost == 0
 }
 
+// unend takes the end of the stream back if an effect delays it, so that it can be
+// pushed anew.
+func (q *queue) unend(a *armed) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	last := len(q.entries) - 1
+	if last < q.head {
+		return
+	}
+	e := &q.entries[last]
+	if e.end != Close && e.end != Reset || e.part.by != a || len(e.data) > 0 {
+		return
+	}
+	cost := e.cost()
+	q.entries[last] = entry{}
+	q.entries = q.entries[:last]
+	q.cost -= cost
+	q.budget.used.Add(-int64(cost))
+	q.ended = false
+}
+
 // drop takes an effect's delay off everything that waits.
 func (q *queue) drop(a *armed) {
 	q.mu.Lock()

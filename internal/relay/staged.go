@@ -132,7 +132,7 @@ func (f *flow) writeBatch() bool {
 		f.conn.end("", Reset)
 		return false
 	case Over:
-		f.conn.end("relay", Close)
+		f.cutOff()
 		return false
 	case Close:
 		f.passFIN()

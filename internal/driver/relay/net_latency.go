@@ -49,8 +49,13 @@ type lag struct {
 
 func (s *lag) draw() time.Duration { return spread(s.how, s.delay, s.jitter, s.r) }
 
-// Pass delays data, head and end alike.
+// Pass delays data and the head of an exchange. An end waits for what is before it
+// alone, as in Toxiproxy.
 func (s *lag) Pass(c relay.Chunk, emit func(relay.Chunk)) {
+	if len(c.Data) == 0 && c.End != relay.GoesOn {
+		emit(c)
+		return
+	}
 	c.Due = c.Due.Add(s.draw())
 	c.Free = c.Free || s.free && len(c.Data) > 0
 	emit(c)

@@ -80,20 +80,21 @@ func TestDelaysAreNeverAbsurd(t *testing.T) {
 	}
 }
 
-// An exchange is drawn once and keeps its pace, a connection for each chunk.
+// An exchange is drawn once and keeps its pace, a connection for each chunk. An
+// end is not delayed by itself.
 func TestLatencyDrawsPerUnit(t *testing.T) {
 	e := latency{fault.Latency{Delay: fault.Duration(time.Second), Jitter: fault.Duration(time.Second)}}
-	in := []relay.Chunk{{Due: at(0)}, data(1, counted(5)), {Due: at(2), End: relay.Close}}
+	in := []relay.Chunk{{Due: at(0)}, data(1, counted(5)), data(2, counted(5)), {Due: at(3), End: relay.Close}}
 	late := func(of fault.Unit) (all []time.Duration) {
 		for i, c := range pass(e.Stage(relay.Down, of, &relay.Rand{}), in...) {
 			all = append(all, c.Due.Sub(in[i].Due))
 		}
 		return all
 	}
-	if d := late(fault.Exchange); d[0] != d[1] || d[1] != d[2] || d[0] == time.Second {
+	if d := late(fault.Exchange); d[0] != d[1] || d[1] != d[2] || d[3] != 0 || d[0] == time.Second {
 		t.Errorf("an exchange: %v", d)
 	}
-	if d := late(fault.Connection); d[0] == d[1] || d[1] == d[2] {
+	if d := late(fault.Connection); d[0] == d[1] || d[1] == d[2] || d[3] != 0 {
 		t.Errorf("a connection: %v", d)
 	}
 }
