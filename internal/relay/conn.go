@@ -53,7 +53,7 @@ type conn struct {
 	hour    alarm // of the stage: the end of a wait, of a dial, of lingering
 	fuses   []*alarm
 	cut     bool // a stage has ended it
-	extra   int // bytes read while lingering
+	extra   int  // bytes read while lingering
 
 	mu      sync.Mutex
 	over    bool     // the connection is to end at once

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net/netip"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,11 +20,13 @@ type gate struct {
 	edge  *Edge
 	loop  *loop
 	poll  *epoll
-	fd    int
-	key   uint64
-	open  bool
 	later alarm
 	pause time.Duration
+
+	mu   sync.Mutex // held while accepting, which does not block
+	fd   int
+	key  uint64
+	open bool
 }
 
 // openGates has the loops accept; false if they cannot.
@@ -43,36 +46,42 @@ func (e *Edge) openGates() bool {
 	}
 	e.port.paused = func() { e.allGates((*gate).leave) }
 	e.port.resumed = func() { e.allGates((*gate).enter) }
-	for _, g := range e.gates {
-		g.loop.post(g.enter)
-	}
+	e.port.resumed()
 	return true
 }
 
-// allGates does the same with every gate and returns once it is done.
+// allGates does the same with every gate.
 func (e *Edge) allGates(do func(*gate)) {
 	for _, g := range e.gates {
-		g.loop.do(func() { do(g) })
+		do(g)
 	}
 }
 
 // enter begins to accept.
 func (g *gate) enter() {
-	if g.open || g.edge.port.stopped() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open || g.edge.port.halted.Load() {
 		return
 	}
 	g.key = g.poll.keep(sock{gate: g})
 	if g.poll.poller.AddListener(g.fd, g.key) != nil {
 		g.poll.forget(g.key)
-		g.wait()
+		g.loop.post(g.wait)
 		return
 	}
 	g.open = true
 }
 
-// leave ends accepting. Connections wait in the kernel's queue, if that is open.
+// leave ends accepting, and returns once nobody accepts any more. Connections wait
+// in the kernel's queue, if that is open.
 func (g *gate) leave() {
-	g.loop.timers.clear(&g.later)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.leaveLocked()
+}
+
+func (g *gate) leaveLocked() {
 	if g.open {
 		g.open = false
 		_ = g.poll.poller.Remove(g.fd)
@@ -80,23 +89,24 @@ func (g *gate) leave() {
 	}
 }
 
-// wait leaves for a while.
+// wait tries to enter after a while, on the loop.
 func (g *gate) wait() {
-	g.leave()
 	g.loop.setAlarm(&g.later, time.Now().Add(g.pause))
 	g.pause = min(2*g.pause, time.Second)
 }
 
-// accept takes the connections that wait.
+// accept takes the connections that wait, on the loop.
 func (g *gate) accept() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	e := g.edge
-	for range acceptBatch {
+	for n := 0; n < acceptBatch && g.open; n++ {
 		if !e.slots.tryTake(connFiles) {
-			g.leave()
+			g.leaveLocked()
 			e.work.Go(func() {
 				if e.slots.take(connFiles, e.port.shut, e.full) {
 					e.slots.add(-connFiles)
-					g.loop.post(g.enter)
+					g.enter()
 				}
 			})
 			return
@@ -104,8 +114,9 @@ func (g *gate) accept() {
 		fd, from, err := linux.Accept(g.fd)
 		if err != nil {
 			e.slots.add(-connFiles)
-			if err != syscall.EAGAIN {
-				g.wait() // no descriptors or no memory: the system may have some later
+			if err != syscall.EAGAIN { // no descriptors or no memory: the system may have some later
+				g.leaveLocked()
+				g.wait()
 			}
 			return
 		}

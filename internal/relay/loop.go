@@ -33,6 +33,9 @@ type poller interface {
 	// wait hands on what is ready, waiting for it for up to d, for ever if that
 	// is negative, or until wake.
 	wait(d time.Duration)
+	// warm makes sure that the next write does not wait for the kernel's code to
+	// be loaded.
+	warm()
 	wake()
 	close()
 }
@@ -103,7 +106,10 @@ func (l *loop) patience() time.Duration {
 		return 0
 	case d > l.eagerness.lead(now):
 		return d - l.eagerness.lead(now)
-	case l.eagerness.stay(now, d):
+	case l.eagerness.stay(now):
+		if l.eagerness.rises() {
+			l.poll.warm()
+		}
 		return 0
 	}
 	return d
@@ -123,7 +129,8 @@ const (
 type eagerness struct {
 	from  time.Duration // when the window began
 	spent time.Duration
-	last  time.Duration // since when the loop is up; 0 if it is not
+	last  time.Duration // when it was last found to be up
+	fresh bool          // it was not, before
 }
 
 // lead is how early to be up for the next byte.
@@ -137,18 +144,21 @@ func (e *eagerness) lead(now time.Duration) time.Duration {
 	return leadTime
 }
 
-// stay tells whether the loop may stay up for the d that are left.
-func (e *eagerness) stay(now, d time.Duration) bool {
+// stay tells whether the loop may stay up until the next byte is due.
+func (e *eagerness) stay(now time.Duration) bool {
 	if e.spent >= leadMost {
-		e.last = 0
 		return false
 	}
-	if e.last > 0 && now-e.last < leadTime {
-		e.spent += now - e.last
+	since := now - e.last
+	if e.fresh = since >= leadTime; !e.fresh {
+		e.spent += since
 	}
 	e.last = now
 	return true
 }
+
+// rises tells whether the loop was not up before.
+func (e *eagerness) rises() bool { return e.fresh }
 
 // again pumps a flow once others had their turn.
 func (l *loop) again(f *flow) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,8 +26,9 @@ type port struct {
 	deaf    bool
 	closed  bool
 	fillers fillers
-	paused  func() // called before the socket stops listening; nil without loops
-	resumed func() // called once it listens again
+	halted  atomic.Bool // refused, deaf or closed
+	paused  func()      // called before the socket stops listening; nil without loops
+	resumed func()      // called once it listens again
 }
 
 // openPort listens. Port 0 becomes a number of its own at once, so that it can be
@@ -142,20 +144,18 @@ func (p *port) refuse() error {
 // pauseLocked ends accepting, for a reason.
 func (p *port) pauseLocked(why *bool) {
 	*why, p.serving = true, make(chan struct{})
+	p.halted.Store(true)
 	if p.paused != nil {
-		p.mu.Unlock()
 		p.paused()
-		p.mu.Lock()
 	}
 }
 
 func (p *port) resumeLocked(why *bool) {
 	*why = false
+	p.halted.Store(false)
 	close(p.serving)
 	if p.resumed != nil {
-		p.mu.Unlock()
 		p.resumed()
-		p.mu.Lock()
 	}
 }
 
@@ -188,11 +188,10 @@ func (p *port) close() {
 		return
 	}
 	p.closed = true
+	p.halted.Store(true)
 	close(p.shut)
 	if p.paused != nil {
-		p.mu.Unlock()
 		p.paused()
-		p.mu.Lock()
 	}
 	p.ln.Close()
 	p.fillers.stop()

@@ -3,6 +3,7 @@ package relay
 import (
 	"io"
 	"net/netip"
+	"sync"
 	"syscall"
 	"time"
 
@@ -59,10 +60,13 @@ func (w *fdWire) close(reset bool) {
 type epoll struct {
 	poller *linux.Poller
 	space  [batchSize]linux.Iovec
+	mu     sync.Mutex // gates come and go from anywhere
 	// socks are the sockets by number; the number and a count of how often it was
 	// given make a key, so that a late event of a closed socket finds nobody.
-	socks []sock
-	free  []uint32
+	socks    []sock
+	exercise *linux.Exercise // made for the first delay
+	cold     bool            // it cannot be made
+	free     []uint32
 }
 
 type sock struct {
@@ -82,10 +86,29 @@ func newEpoll() (*epoll, error) {
 
 func (p *epoll) wait(d time.Duration) { _ = p.poller.Wait(d, p.event) }
 func (p *epoll) wake()                { p.poller.Wake() }
-func (p *epoll) close()               { p.poller.Close() }
+
+func (p *epoll) close() {
+	p.poller.Close()
+	if p.exercise != nil {
+		p.exercise.Close()
+	}
+}
+
+func (p *epoll) warm() {
+	if p.exercise == nil && !p.cold {
+		var err error
+		p.exercise, err = linux.NewExercise()
+		p.cold = err != nil
+	}
+	if !p.cold {
+		p.exercise.Do()
+	}
+}
 
 func (p *epoll) event(ev linux.Event) {
-	s := &p.socks[uint32(ev.Key)]
+	p.mu.Lock()
+	s := p.socks[uint32(ev.Key)]
+	p.mu.Unlock()
 	switch {
 	case s.turns != uint32(ev.Key>>32):
 	case s.conn != nil:
@@ -97,6 +120,8 @@ func (p *epoll) event(ev linux.Event) {
 
 // keep gives a socket a key.
 func (p *epoll) keep(s sock) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var n uint32
 	if k := len(p.free); k > 0 {
 		n = p.free[k-1]
@@ -112,6 +137,8 @@ func (p *epoll) keep(s sock) uint64 {
 
 // forget takes the key back.
 func (p *epoll) forget(key uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	n := uint32(key)
 	// All bits set are the poller's own keys.
 	p.socks[n] = sock{turns: (p.socks[n].turns + 1) & 0x7fffffff}

@@ -178,6 +178,7 @@ type channels struct {
 func newChannels() *channels { return &channels{bell: make(chan struct{}, 1)} }
 
 func (p *channels) wake() { signal(p.bell) }
+func (p *channels) warm() {}
 
 func (p *channels) wait(d time.Duration) {
 	if d == 0 {

@@ -1,0 +1,171 @@
+package toxiproxy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+)
+
+// caller is the name that all edges of proxies come from, and the owner of their
+// faults.
+const caller = "toxiproxy"
+
+const maxUpstreams = 100
+
+// proxy is one proxy as it is. It never changes: an update makes another.
+type proxy struct {
+	name      string
+	listen    string // as bound, once it has been
+	upstream  string
+	upstreams []string // if several were given
+	whenDown  string   // if it was given
+	enabled   bool
+	toxics    []*toxic // in the order in which they came
+	halts     uint64   // the engine's, when the toxics were put in force
+	json      []byte
+}
+
+// Proxy is a proxy as a client sends it. It bears the original's name because
+// encoding/json tells it to clients that send the wrong type.
+type Proxy struct {
+	Name      string          `json:"name"`
+	Listen    string          `json:"listen"`
+	Upstream  string          `json:"upstream"`
+	Enabled   bool            `json:"enabled"`
+	Toxics    json.RawMessage `json:"toxics"`
+	Upstreams []string        `json:"upstreams"`
+	WhenDown  string          `json:"when_down"`
+}
+
+// complete fills in what another field says, and refuses what is missing; where
+// is said behind the field's name.
+func (in *Proxy) complete(where string) error {
+	if in.Upstream == "" && len(in.Upstreams) > 0 {
+		in.Upstream = in.Upstreams[0]
+	}
+	switch {
+	case in.Name == "":
+		return missingField("name" + where)
+	case in.Upstream == "":
+		return missingField("upstream" + where)
+	}
+	return in.check()
+}
+
+func (in *Proxy) check() error {
+	switch {
+	case len(in.Name) > maxName:
+		return badBodyf("name must be at most %d bytes long, not %d", maxName, len(in.Name))
+	case len(in.Upstreams) > maxUpstreams:
+		return badBodyf("upstreams must be at most %d, not %d", maxUpstreams, len(in.Upstreams))
+	case slices.Contains(in.Upstreams, ""):
+		return badBodyf("upstreams must not hold an empty address")
+	case !slices.Contains([]string{"", "close", "reset", "refuse"}, in.WhenDown):
+		return badBodyf("when_down must be close, reset or refuse, not %s", clip(strconv.Quote(in.WhenDown)))
+	}
+	return nil
+}
+
+func (in *Proxy) proxy(toxics []*toxic) *proxy {
+	return &proxy{
+		name: in.Name, listen: in.Listen, upstream: in.Upstream, upstreams: in.Upstreams, whenDown: in.WhenDown, toxics: toxics,
+		enabled: in.Enabled,
+	}
+}
+
+// addresses are where connections go.
+func (p *proxy) addresses() []string {
+	if len(p.upstreams) > 0 {
+		return p.upstreams
+	}
+	return []string{p.upstream}
+}
+
+// with returns a copy for a change.
+func (p *proxy) with(toxics []*toxic) *proxy {
+	fresh := *p
+	fresh.toxics = toxics
+	return &fresh
+}
+
+// write writes the proxy down as answers show it.
+func (p *proxy) write() {
+	b := append(make([]byte, 0, 192), `{"name":`...)
+	b = append(b, quoted(p.name)...)
+	b = append(append(b, `,"listen":`...), quoted(p.listen)...)
+	b = append(append(b, `,"upstream":`...), quoted(p.upstream)...)
+	b = strconv.AppendBool(append(b, `,"enabled":`...), p.enabled)
+	b = toxicsJSON(append(b, `,"Logger":{},"toxics":`...), p.toxics)
+	if len(p.upstreams) > 0 {
+		if list, err := json.Marshal(p.upstreams); err == nil { // texts can always be encoded
+			b = append(append(b, `,"upstreams":`...), list...)
+		}
+	}
+	if p.whenDown != "" {
+		b = append(append(b, `,"when_down":`...), quoted(p.whenDown)...)
+	}
+	p.json = append(b, '}')
+}
+
+// resolve is an address to listen on as the original compares it.
+func resolve(listen string) (string, error) {
+	a, err := net.ResolveTCPAddr("tcp", listen)
+	if err != nil {
+		return "", err
+	}
+	return a.String(), nil
+}
+
+// sameListen tells whether an address to listen on, given and resolved, is the
+// one that a proxy has already: all spellings of "every interface" are one. Port 0
+// always asks for another.
+func (p *proxy) sameListen(resolved string) bool {
+	if p.listen == resolved {
+		return true
+	}
+	host, port, err := net.SplitHostPort(p.listen)
+	if err != nil {
+		return false
+	}
+	h, n, err := net.SplitHostPort(resolved)
+	return err == nil && n == port && n != "0" && every(host) && every(h)
+}
+
+func every(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }
+
+// differs tells whether a proxy would have to be made anew to be as in says.
+func (p *proxy) differs(in *Proxy) (bool, error) {
+	resolved, err := resolve(in.Listen)
+	if err != nil {
+		return false, err
+	}
+	return in.Listen != p.listen && !p.sameListen(resolved) || in.Upstream != p.upstream || !slices.Equal(in.Upstreams, p.upstreams) || in.WhenDown != p.whenDown, nil
+}
+
+// input is what an update of p starts from.
+func (p *proxy) input() *Proxy {
+	return &Proxy{
+		Name: p.name, Listen: p.listen, Upstream: p.upstream, Enabled: p.enabled, Upstreams: slices.Clone(p.upstreams), WhenDown: p.whenDown,
+	}
+}
+
+// free tells whether an address that p is to move to can be bound, so that an
+// update which cannot succeed changes nothing.
+func (p *proxy) free(listen string) error {
+	_, own, _ := net.SplitHostPort(p.listen)
+	if _, port, _ := net.SplitHostPort(listen); p.enabled && port == own {
+		return nil // its own listener may be what is in the way
+	}
+	l, err := net.Listen("tcp", listen)
+	if err == nil {
+		return l.Close()
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op
+	}
+	return fmt.Errorf("listen on %s: %w", listen, err)
+}
