@@ -162,13 +162,15 @@ func (s *toxi) proxy(name, upstream, more string) string {
 
 // usage is what a process holds.
 type usage struct {
-	descriptors, goroutines int
-	memory                  int64 // bytes resident
-	cpu                     time.Duration
+	goroutines  int
+	descriptors int   // but for pipes
+	pipes       int   // ends of pipes; a few are kept for splicing
+	memory      int64 // bytes resident
+	cpu         time.Duration
 }
 
 func (u usage) String() string {
-	return fmt.Sprintf("%d goroutines, %d descriptors, %d MiB, %s of CPU", u.goroutines, u.descriptors, u.memory>>20, u.cpu)
+	return fmt.Sprintf("%d goroutines, %d+%d descriptors, %d MiB, %s of CPU", u.goroutines, u.descriptors, u.pipes, u.memory>>20, u.cpu)
 }
 
 var goroutines = regexp.MustCompile(`(?m)^go_goroutines (\d+)$`)
@@ -220,9 +222,18 @@ func (s *toxi) resources() usage {
 		}
 		ticks += n
 	}
-	return usage{
-		descriptors: len(fds), memory: pages * int64(os.Getpagesize()), cpu: time.Duration(ticks) * 10 * time.Millisecond,
+	u := usage{memory: pages * int64(os.Getpagesize()), cpu: time.Duration(ticks) * 10 * time.Millisecond}
+	for _, f := range fds {
+		to, err := os.Readlink(filepath.Join(dir, "fd", f.Name()))
+		switch {
+		case err != nil: // closed since
+		case strings.HasPrefix(to, "pipe:"):
+			u.pipes++
+		default:
+			u.descriptors++
+		}
 	}
+	return u
 }
 
 // period is the length after which a text repeats itself; no multiple of what

@@ -46,6 +46,49 @@ func getInt(fd, level, name int) (int, error) {
 	return int(v), errno(e)
 }
 
+// Listen opens a listening socket, the options of InheritOptions set. An error
+// comes with the name of the call that failed.
+func Listen(at netip.AddrPort, backlog int) (fd int, call string, err error) {
+	family, name, size := sockaddr(at)
+	n, _, e := unix.RawSyscall(unix.SYS_SOCKET, uintptr(family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if e != 0 {
+		return -1, "socket", e
+	}
+	fd = int(n)
+	call = "setsockopt"
+	if err = setInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err == nil {
+		err = connOptions(fd)
+	}
+	if err == nil {
+		call = "bind"
+		_, _, e = unix.RawSyscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(name)), size)
+		err = errno(e)
+	}
+	if err == nil {
+		call = "listen"
+		_, _, e = unix.RawSyscall(unix.SYS_LISTEN, uintptr(fd), uintptr(backlog), 0)
+		err = errno(e)
+	}
+	if err != nil {
+		Close(fd)
+		return -1, call, err
+	}
+	return fd, "", nil
+}
+
+// sockaddr is an address as the kernel reads it.
+func sockaddr(a netip.AddrPort) (family int, name *unix.RawSockaddrAny, size uintptr) {
+	name = &unix.RawSockaddrAny{}
+	if ip := a.Addr(); ip.Is4() || ip.Is4In6() {
+		*(*unix.RawSockaddrInet4)(unsafe.Pointer(name)) = unix.RawSockaddrInet4{Family: unix.AF_INET, Port: ntohs(a.Port()), Addr: ip.Unmap().As4()}
+		return unix.AF_INET, name, unix.SizeofSockaddrInet4
+	}
+	*(*unix.RawSockaddrInet6)(unsafe.Pointer(name)) = unix.RawSockaddrInet6{
+		Family: unix.AF_INET6, Port: ntohs(a.Port()), Addr: a.Addr().As16(), Scope_id: scope(a.Addr().Zone()),
+	}
+	return unix.AF_INET6, name, unix.SizeofSockaddrInet6
+}
+
 // Accept takes the next connection of a listening socket. The new socket does not
 // block and is not inherited by programs we start.
 func Accept(fd int) (int, netip.AddrPort, error) {
@@ -86,20 +129,7 @@ func ntohs(n uint16) uint16 {
 // is connected already or not, its poller will say that it is writable once that
 // is decided; ConnectError then tells how.
 func Connect(to netip.AddrPort) (int, error) {
-	var (
-		in4  unix.RawSockaddrInet4
-		in6  unix.RawSockaddrInet6
-		at   = unsafe.Pointer(&in4)
-		size = uintptr(unix.SizeofSockaddrInet4)
-	)
-	family := unix.AF_INET
-	if a := to.Addr(); a.Is4() || a.Is4In6() {
-		in4 = unix.RawSockaddrInet4{Family: unix.AF_INET, Port: ntohs(to.Port()), Addr: a.Unmap().As4()}
-	} else {
-		family = unix.AF_INET6
-		in6 = unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: ntohs(to.Port()), Addr: a.As16(), Scope_id: scope(a.Zone())}
-		at, size = unsafe.Pointer(&in6), unix.SizeofSockaddrInet6
-	}
+	family, name, size := sockaddr(to)
 	n, _, e := unix.RawSyscall(unix.SYS_SOCKET, uintptr(family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if e != 0 {
 		return -1, e
@@ -107,7 +137,7 @@ func Connect(to netip.AddrPort) (int, error) {
 	fd := int(n)
 	err := connOptions(fd)
 	if err == nil {
-		_, _, e := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(at), size)
+		_, _, e := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(name)), size)
 		if e == 0 || e == unix.EINPROGRESS || e == unix.EINTR {
 			return fd, nil
 		}

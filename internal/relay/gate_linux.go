@@ -32,7 +32,14 @@ type gate struct {
 // openGates has the loops accept; false if they cannot.
 func (e *Edge) openGates() bool {
 	fd := -1
-	if err := onSocket(e.port.ln, func(n int) error { fd = n; return linux.InheritOptions(n) }); err != nil {
+	_, bare := e.port.ln.(*bareListener)
+	err := onSocket(e.port.ln, func(n int) error {
+		if fd = n; bare {
+			return nil
+		}
+		return linux.InheritOptions(n)
+	})
+	if err != nil {
 		return false
 	}
 	for _, l := range e.loops {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -19,7 +21,7 @@ type port struct {
 	addr string // as bound
 
 	mu      sync.Mutex
-	ln      *net.TCPListener
+	ln      listener
 	serving chan struct{} // closed while connections are accepted
 	shut    chan struct{} // closed with the port
 	refused bool
@@ -34,40 +36,50 @@ type port struct {
 // openPort listens. Port 0 becomes a number of its own at once, so that it can be
 // kept over a refusal: the kernel gives a port that it has chosen by itself away,
 // and keeps one that it was asked for.
-func openPort(ctx context.Context, addr string) (*port, error) {
-	l, err := listenAny(ctx, addr)
+// With bare, nobody will call its Accept: loops ask the kernel themselves.
+func openPort(ctx context.Context, addr string, bare bool) (*port, error) {
+	l, err := listenAny(ctx, addr, bare)
 	if err != nil {
 		return nil, err
 	}
-	p := &port{addr: l.Addr().String(), ln: l.(*net.TCPListener), serving: make(chan struct{}), shut: make(chan struct{})}
+	p := &port{addr: l.Addr().String(), ln: l, serving: make(chan struct{}), shut: make(chan struct{})}
 	close(p.serving)
 	return p, nil
+}
+
+// listener is a listening socket.
+type listener interface {
+	AcceptTCP() (*net.TCPConn, error)
+	Addr() net.Addr
+	Close() error
+	SetDeadline(time.Time) error
+	SyscallConn() (syscall.RawConn, error)
 }
 
 // guesses is how many ports are tried before the kernel is asked.
 const guesses = 8
 
 // listenAny listens; where any port will do, at one that it asks for by number.
-func listenAny(ctx context.Context, addr string) (net.Listener, error) {
+func listenAny(ctx context.Context, addr string, bare bool) (listener, error) {
 	host, given, err := net.SplitHostPort(addr)
 	if err != nil || given != "0" && given != "" {
-		return listen(ctx, addr)
+		return listen(ctx, addr, bare)
 	}
 	for range guesses {
 		// What Linux gives to those who ask for any, unless it was set otherwise.
 		n := 32768 + rand.IntN(60999-32768)
-		if l, err := listen(ctx, net.JoinHostPort(host, strconv.Itoa(n))); err == nil {
+		if l, err := listen(ctx, net.JoinHostPort(host, strconv.Itoa(n)), bare); err == nil {
 			return l, nil
 		}
 	}
 	for try := 0; ; try++ {
-		l, err := listen(ctx, addr)
+		l, err := listen(ctx, addr, false)
 		if err != nil {
 			return nil, err
 		}
 		bound := l.Addr().String()
 		l.Close()
-		if l, err = listen(ctx, bound); err == nil || try == guesses {
+		if l, err = listen(ctx, bound, bare); err == nil || try == guesses {
 			return l, err
 		}
 	}
@@ -75,10 +87,19 @@ func listenAny(ctx context.Context, addr string) (net.Listener, error) {
 
 // listen listens for plain TCP: what Go would accept over several paths at once
 // costs more, and cannot be spliced.
-func listen(ctx context.Context, addr string) (net.Listener, error) {
+func listen(ctx context.Context, addr string, bare bool) (listener, error) {
+	if to, err := netip.ParseAddrPort(addr); bare && err == nil && !to.Addr().IsUnspecified() && to.Port() != 0 {
+		if l, err := listenBare(to); err == nil || !errors.Is(err, errors.ErrUnsupported) {
+			return l, err
+		}
+	}
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false)
-	return lc.Listen(ctx, "tcp", addr)
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil
 }
 
 // accept returns the next connection; false once the port is closed. It backs

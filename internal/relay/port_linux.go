@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -16,7 +17,7 @@ import (
 // stopListening takes a socket out of the listening state and keeps its port:
 // connecting is refused by the kernel, and nobody else can bind the address,
 // because our socket no longer allows its reuse.
-func stopListening(ln *net.TCPListener) error {
+func stopListening(ln listener) error {
 	return onSocket(ln, func(fd int) error {
 		if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 0); err != nil {
 			return err
@@ -26,7 +27,7 @@ func stopListening(ln *net.TCPListener) error {
 }
 
 // listenAgain brings the same socket back.
-func listenAgain(_ context.Context, ln *net.TCPListener, _ string) (*net.TCPListener, error) {
+func listenAgain(_ context.Context, ln listener, _ string) (listener, error) {
 	return ln, onSocket(ln, func(fd int) error {
 		if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
 			return err
@@ -52,7 +53,7 @@ type fillers struct {
 const mostFillers = 64
 
 // fill makes the queue as short as it gets, and fills it.
-func (f *fillers) fill(ln *net.TCPListener) error {
+func (f *fillers) fill(ln listener) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := onSocket(ln, func(fd int) error { return syscall.Listen(fd, 0) }); err != nil {
@@ -120,9 +121,33 @@ func (f *fillers) has(from netip.AddrPort) bool {
 }
 
 // fullQueue gives a listener its queue back.
-func fullQueue(ln *net.TCPListener) error {
+func fullQueue(ln listener) error {
 	return onSocket(ln, func(fd int) error { return syscall.Listen(fd, queueLength) })
 }
+
+// bareListener is a listening socket that the runtime knows nothing of.
+type bareListener struct {
+	fd   int
+	addr *net.TCPAddr
+}
+
+func listenBare(to netip.AddrPort) (listener, error) {
+	addr := net.TCPAddrFromAddrPort(to)
+	fd, call, err := linux.Listen(to, queueLength)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: "tcp", Addr: addr, Err: os.NewSyscallError(call, err)}
+	}
+	return &bareListener{fd, addr}, nil
+}
+
+func (l *bareListener) AcceptTCP() (*net.TCPConn, error)      { return nil, errors.ErrUnsupported }
+func (l *bareListener) Addr() net.Addr                        { return l.addr }
+func (l *bareListener) Close() error                          { linux.Close(l.fd); return nil }
+func (l *bareListener) SetDeadline(time.Time) error           { return nil }
+func (l *bareListener) SyscallConn() (syscall.RawConn, error) { return l, nil }
+func (l *bareListener) Control(f func(uintptr)) error         { f(uintptr(l.fd)); return nil }
+func (l *bareListener) Read(func(uintptr) bool) error         { return errors.ErrUnsupported }
+func (l *bareListener) Write(func(uintptr) bool) error        { return errors.ErrUnsupported }
 
 func onSocket(c syscall.Conn, do func(fd int) error) error {
 	rc, err := c.SyscallConn()

@@ -5,30 +5,29 @@ package relay
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"time"
 )
 
 // stopListening closes the listener. The port is free for others meanwhile.
-func stopListening(ln *net.TCPListener) error { return ln.Close() }
+func stopListening(ln listener) error { return ln.Close() }
 
 // listenAgain tries for two seconds to get the address back.
-func listenAgain(ctx context.Context, _ *net.TCPListener, addr string) (*net.TCPListener, error) {
+func listenAgain(ctx context.Context, _ listener, addr string) (listener, error) {
 	return reopen(ctx, addr)
 }
 
 // fillers: there is no way to make a listener deaf here.
 type fillers struct{}
 
-func (*fillers) fill(*net.TCPListener) error { return errors.ErrUnsupported }
-func (*fillers) stop()                       {}
-func (*fillers) has(netip.AddrPort) bool     { return false }
+func (*fillers) fill(listener) error     { return errors.ErrUnsupported }
+func (*fillers) stop()                   {}
+func (*fillers) has(netip.AddrPort) bool { return false }
 
-func fullQueue(*net.TCPListener) error { return nil }
+func fullQueue(listener) error { return nil }
 
 // reopen listens at an address that was in use a moment ago.
-func reopen(ctx context.Context, addr string) (*net.TCPListener, error) {
+func reopen(ctx context.Context, addr string) (listener, error) {
 	var last error
 	t := time.NewTimer(0)
 	defer t.Stop()
@@ -38,12 +37,14 @@ func reopen(ctx context.Context, addr string) (*net.TCPListener, error) {
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), last)
 		}
-		l, err := listen(ctx, addr)
+		l, err := listen(ctx, addr, false)
 		if err == nil {
-			return l.(*net.TCPListener), nil
+			return l, nil
 		}
 		last = err
 		t.Reset(50 * time.Millisecond)
 	}
 	return nil, last
 }
+
+func listenBare(netip.AddrPort) (listener, error) { return nil, errors.ErrUnsupported }

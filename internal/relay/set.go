@@ -152,7 +152,7 @@ func (s *Set) reserve(specs []Spec) error {
 
 func (s *Set) open(ctx context.Context, spec Spec) (*Edge, error) {
 	name := fault.EdgeName(spec.From, spec.To)
-	p, err := openPort(ctx, spec.Listen)
+	p, err := openPort(ctx, spec.Listen, spec.Protocol == experiment.TCP && !s.portable)
 	if err != nil {
 		return nil, fmt.Errorf("open %s on %s: %w", name, spec.Listen, err)
 	}
