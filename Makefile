@@ -8,7 +8,7 @@ check: ; .ci/check
 
 test: check ; .ci/packages && go run ./test/suite
 
-bench: ; .ci/bench
+bench: ; cd bench && go run .
 
 gen: ; go test . -run '^TestFaultsDoc$$' -update && go generate ./...
 

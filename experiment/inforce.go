@@ -14,7 +14,7 @@ type Injection struct {
 	Actor string    `json:"actor,omitempty" doc:"who asked for it"`
 	Since time.Time `json:"since"`
 	// Until is the end of the lease.
-	Until time.Time      `json:"until"`
+	Until time.Time      `json:"until,omitzero"`
 	Seed  uint64         `json:"seed"`
 	State InjectionState `json:"state"`
 	Armed []Armed        `json:"faults"`

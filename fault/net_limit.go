@@ -23,14 +23,14 @@ params: {bytes: 10KiB}
 	})
 
 // maxSize bounds a number of bytes.
-const maxSize = Size(1 << 40)
+const maxSize = Size(1 << 53)
 
 // Limit are the params of net.limit.
 type Limit struct {
 	// Bytes that pass per connection and direction; nil is no limit.
-	Bytes *Size `json:"bytes,omitempty" doc:"how many bytes pass per connection and direction, for example 10KiB; 0B closes at the first, at most 1TiB; no limit by default"`
+	Bytes *Size `json:"bytes,omitempty" doc:"how many bytes pass per connection and direction, for example 10KiB; 0B closes at the first, at most 8192TiB; no limit by default"`
 	// After is how long a connection lives; 0 is no limit.
-	After Duration `json:"after,omitempty" doc:"how long a connection lives, for example 30s, at most 1h; no limit by default"`
+	After Duration `json:"after,omitempty" doc:"how long a connection lives, for example 30s, at most 720h; no limit by default"`
 	// Direction of the bytes that are counted; the default is response.
 	Direction Direction `json:"direction,omitempty" doc:"which bytes are counted, as the caller sees them; with both, each direction by itself" enum:"response,request,both"`
 }
@@ -42,7 +42,7 @@ func (p *Limit) Validate() error {
 		errs = append(errs, strict.Fieldf("", "must limit something: give `bytes`, for example 10KiB, or `after`, for example 30s"))
 	}
 	if p.Bytes != nil && (*p.Bytes < 0 || *p.Bytes > maxSize) {
-		errs = append(errs, strict.Fieldf("bytes", "must be from 0B to 1TiB, not %s", *p.Bytes))
+		errs = append(errs, strict.Fieldf("bytes", "must be from 0B to 8192TiB, not %s", *p.Bytes))
 	}
-	return errors.Join(append(errs, mayDelay("after", p.After))...)
+	return errors.Join(append(errs, mayEnd("after", p.After))...)
 }

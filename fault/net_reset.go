@@ -27,7 +27,7 @@ With on: data (TCP edges only) a connection is left alone until a byte or an end
 // Reset are the params of net.reset.
 type Reset struct {
 	// After is the wait before the reset; 0 is at once.
-	After Duration `json:"after,omitempty" doc:"how long to wait before the reset; at once by default, at most 1h"`
+	After Duration `json:"after,omitempty" doc:"how long to wait before the reset; at once by default, at most 720h"`
 	// On is what a reset waits for; the default is now.
 	On ResetOn `json:"on,omitempty" doc:"what the wait begins with: now, or data: the first byte or end that comes in the direction, which is lost; data is for TCP edges" enum:"now,data"`
 	// Direction of the data that is waited for; response if empty. Only with On data.
@@ -45,7 +45,7 @@ const (
 
 // Validate checks the ranges.
 func (p *Reset) Validate() error {
-	errs := []error{mayDelay("after", p.After)}
+	errs := []error{mayEnd("after", p.After)}
 	if p.On != ResetNow && p.On != ResetOnData {
 		errs = append(errs, strict.Fieldf("on", "must be now or data, not %q", strict.Clip(string(p.On))))
 	}

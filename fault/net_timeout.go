@@ -19,10 +19,10 @@ params: {after: 30s}
 // Timeout are the params of net.timeout.
 type Timeout struct {
 	// After is the silence that ends a connection; 0 is never.
-	After Duration `json:"after,omitempty" doc:"close a connection after this long without a byte; never by default, at most 1h"`
+	After Duration `json:"after,omitempty" doc:"close a connection after this long without a byte; never by default, at most 720h"`
 	// Direction of the bytes that are lost; the default is response.
 	Direction Direction `json:"direction,omitempty" doc:"which bytes are lost, as the caller sees them" enum:"response,request,both"`
 }
 
 // Validate checks the ranges.
-func (p *Timeout) Validate() error { return mayDelay("after", p.After) }
+func (p *Timeout) Validate() error { return mayEnd("after", p.After) }

@@ -73,6 +73,18 @@ func mayDelay(field string, d Duration) error {
 	return nil
 }
 
+// maxUntil bounds the time after which a fault ends a connection: whoever writes a
+// day means that it should not happen.
+const maxUntil = Duration(30 * 24 * time.Hour)
+
+// mayEnd checks a time after which a connection ends; it may be 0.
+func mayEnd(field string, d Duration) error {
+	if d < 0 || d > maxUntil {
+		return strict.Fieldf(field, "must be at most 720h (30 days), not %s", d)
+	}
+	return nil
+}
+
 // jitterWithin checks a jitter that may not exceed its delay.
 func jitterWithin(jitter, delay Duration) error {
 	if jitter < 0 || jitter > delay {
@@ -112,7 +124,7 @@ func parseQuantity(s string, units map[string]float64) (float64, bool) {
 // UnmarshalText reads a size.
 func (z *Size) UnmarshalText(b []byte) error {
 	v, ok := parseQuantity(string(b), byteUnits)
-	if !ok || v > 1<<50 {
+	if !ok || v > 1<<62 {
 		return fmt.Errorf("must be a size such as 64KiB or 10MB, not %q", strict.Clip(string(b)))
 	}
 	*z = Size(v)

@@ -17,8 +17,8 @@ import (
 
 // A round of TestLeavesNothing.
 const (
-	dropped   = 20_000
-	downloads = 1_000 // of them, in the middle of a download under a delay
+	dropped   = 2_000
+	downloads = 100 // of them, in the middle of a download under a delay
 	droppers  = 32    // at a time
 )
 
@@ -225,7 +225,7 @@ func (d *dropping) settled(t *testing.T, start usage) usage {
 		pause(timer, 50*time.Millisecond, nil)
 	}
 	if !clean(u) {
-		t.Errorf("left behind: %s; at the start: %s", u, start)
+		t.Errorf("left behind: %s; at the start: %s\n%q\n%q", u, start, u.names, start.names)
 	}
 	return u
 }

@@ -167,6 +167,7 @@ type usage struct {
 	pipes       int   // ends of pipes; a few are kept for splicing
 	memory      int64 // bytes resident
 	cpu         time.Duration
+	names       []string // of the descriptors
 }
 
 func (u usage) String() string {
@@ -225,6 +226,7 @@ func (s *toxi) resources() usage {
 	u := usage{memory: pages * int64(os.Getpagesize()), cpu: time.Duration(ticks) * 10 * time.Millisecond}
 	for _, f := range fds {
 		to, err := os.Readlink(filepath.Join(dir, "fd", f.Name()))
+		u.names = append(u.names, f.Name()+" "+to)
 		switch {
 		case err != nil: // closed since
 		case strings.HasPrefix(to, "pipe:"):

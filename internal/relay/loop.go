@@ -100,12 +100,12 @@ func (l *loop) patience() time.Duration {
 		return -1
 	}
 	now := l.clock()
-	d := due - now
+	d, lead := due-now, l.eagerness.lead(now)
 	switch {
 	case d <= 0:
 		return 0
-	case d > l.eagerness.lead(now):
-		return d - l.eagerness.lead(now)
+	case d > lead:
+		return d - lead
 	case l.eagerness.stay(now):
 		if l.eagerness.rises() {
 			l.poll.warm()
@@ -117,12 +117,15 @@ func (l *loop) patience() time.Duration {
 
 const (
 	// leadTime is how long before a byte is due the loop is up: a processor that
-	// has slept takes some 50 to 150 µs to be back at work.
-	leadTime = 200 * time.Microsecond
-	// leadWindow and leadMost bound what that may cost: 3 % of a processor, and
+	// has slept takes some 50 to 150 µs to be back at work; leadAwake if it has
+	// slept for less than nap.
+	leadTime  = 200 * time.Microsecond
+	leadAwake = 80 * time.Microsecond
+	nap       = 5 * time.Millisecond
+	// leadWindow and leadMost bound what that may cost: 5 % of a processor, and
 	// nothing while nothing is due.
 	leadWindow = 100 * time.Millisecond
-	leadMost   = 3 * time.Millisecond
+	leadMost   = 5 * time.Millisecond
 )
 
 // eagerness is how much of a window of time has been spent being up early.
@@ -141,6 +144,9 @@ func (e *eagerness) lead(now time.Duration) time.Duration {
 	if e.spent >= leadMost {
 		return 0
 	}
+	if now-e.last < nap {
+		return leadAwake
+	}
 	return leadTime
 }
 
@@ -150,7 +156,7 @@ func (e *eagerness) stay(now time.Duration) bool {
 		return false
 	}
 	since := now - e.last
-	if e.fresh = since >= leadTime; !e.fresh {
+	if e.fresh = since >= leadAwake; !e.fresh {
 		e.spent += since
 	}
 	e.last = now

@@ -1,6 +1,7 @@
 // Command suite runs the tests of this module and says what it did not run:
 //
-//	go run ./test/suite                 # go test -race -shuffle=on ./..., then every fuzz target for 5 s
+//	go run ./test/suite                 # go test -race -shuffle=on ./... here, in test/compat and in bench,
+//	                                    # then every fuzz target for 5 s
 //	go run ./test/suite -fuzz 0         # the tests alone
 //	go run ./test/suite -soak           # 60 s per fuzz target and the long tests (CHAOSCTL_SOAK=1)
 //
@@ -73,10 +74,18 @@ func (s *suite) main(ctx context.Context, args []string) int {
 }
 
 func (s *suite) run(ctx context.Context, packages []string) error {
-	if len(packages) == 0 {
+	whole := len(packages) == 0
+	if whole {
 		packages = []string{"./..."}
 	}
-	errTests := s.tests(ctx, packages)
+	errTests := s.tests(ctx, ".", packages)
+	if whole {
+		for _, dir := range modules {
+			if _, err := os.Stat(dir); err == nil && ctx.Err() == nil {
+				errTests = errors.Join(errTests, s.tests(ctx, dir, packages))
+			}
+		}
+	}
 	if s.fuzz <= 0 || ctx.Err() != nil {
 		return errTests
 	}

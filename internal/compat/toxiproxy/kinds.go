@@ -21,10 +21,11 @@ type toxicType struct {
 // Bounds of attributes, in their own units.
 const (
 	maxMillis = 3_600_000     // an hour
+	maxEnd    = 2_592_000_000 // 30 days, for what ends a connection: a day is meant as never
 	maxMicros = 3_600_000_000 // an hour
 	maxKBps   = 1e9           // 1 TB/s
 	maxSlice  = 1 << 30       // 1 GiB
-	maxBytes  = 1 << 40       // 1 TiB
+	maxBytes  = 1 << 53       // 8 PiB
 )
 
 func millis(name string) attribute {
@@ -78,13 +79,13 @@ var types = map[string]*toxicType{
 		},
 	},
 	"timeout": {
-		attributes: []attribute{millis("timeout")},
+		attributes: []attribute{{name: "timeout", of: whole, most: maxEnd, unit: " of milliseconds"}},
 		fault: func(v []value, d fault.Direction) (*fault.Kind, fault.Params) {
 			return fault.NetTimeout, &fault.Timeout{After: ms(v[0]), Direction: d}
 		},
 	},
 	"reset_peer": {
-		attributes: []attribute{millis("timeout")},
+		attributes: []attribute{{name: "timeout", of: whole, most: maxEnd, unit: " of milliseconds"}},
 		fault: func(v []value, d fault.Direction) (*fault.Kind, fault.Params) {
 			return fault.NetReset, &fault.Reset{On: fault.ResetOnData, After: ms(v[0]), Direction: d}
 		},
@@ -123,7 +124,7 @@ var types = map[string]*toxicType{
 		},
 	},
 	"limit_time": {
-		attributes: []attribute{{name: "time", of: whole, least: 1, most: maxMillis, unit: " of milliseconds"}},
+		attributes: []attribute{{name: "time", of: whole, least: 1, most: maxEnd, unit: " of milliseconds"}},
 		check:      required("time", "for example 5000"),
 		fault: func(v []value, d fault.Direction) (*fault.Kind, fault.Params) {
 			return fault.NetLimit, &fault.Limit{After: ms(v[0]), Direction: d}
