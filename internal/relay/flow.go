@@ -40,6 +40,7 @@ type flow struct {
 	store []entry
 	bufs  [][]byte
 
+	burnt   bool // a stage has ended the way in its own time
 	drained bool // the source has ended
 	shut    bool // the end of the stream was passed on
 	done    bool // nothing is left to be done
@@ -69,18 +70,21 @@ func (f *flow) replan() {
 // setFuse sets the alarm of the stage that ends the connection first.
 func (f *flow) setFuse() {
 	p := &f.conn.plans[f.way]
-	if !p.timed && f.fuse.slot == 0 {
+	if f.burnt || !p.timed && f.fuse.slot == 0 {
 		return
 	}
 	at, _, _ := p.deadline()
 	f.conn.loop.setAlarm(&f.fuse, at)
 }
 
-func (p *plan) deadline() (at time.Time, how Ending, by *hit) {
-	for _, s := range p.stages {
+// deadline is the first one of the stages, and the stage's number, -1 if none has
+// one.
+func (p *plan) deadline() (at time.Time, how Ending, by int) {
+	by = -1
+	for i, s := range p.stages {
 		if t, ok := s.stage.(Timed); ok {
 			if d, h := t.Deadline(); !d.IsZero() && (at.IsZero() || d.Before(at)) {
-				at, how, by = d, h, s.hit
+				at, how, by = d, h, i
 			}
 		}
 	}
@@ -89,16 +93,22 @@ func (p *plan) deadline() (at time.Time, how Ending, by *hit) {
 
 // burn ends the connection if it is still time.
 func (f *flow) burn() {
-	at, how, by := f.conn.plans[f.way].deadline()
-	switch {
-	case by == nil || at.After(time.Now()):
+	p := &f.conn.plans[f.way]
+	at, how, by := p.deadline()
+	if by < 0 || at.After(time.Now()) {
 		f.setFuse()
-	case how == Reset || stage(f.conn.stage.Load()) != open:
-		f.conn.strike(by.armed, how, by)
-	default:
-		by.act()
-		f.cutOff()
+		return
 	}
+	h := p.stages[by].hit
+	if how == Reset || stage(f.conn.stage.Load()) != open {
+		f.conn.strike(h.armed, how, h)
+		return
+	}
+	// The end goes through the stages behind the one that has made it.
+	f.burnt, f.q.ended = true, true
+	h.act()
+	f.q.through(p.stages[by+1:], Chunk{Due: time.Now(), End: Over}, nil)
+	f.pump()
 }
 
 // cutOff ends the connection on a stage's word: both sides see a FIN, but what the

@@ -107,8 +107,8 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	began := time.Now()
-	w.Header().Set("X-Toxiproxy-Request-Id", requestID())
-	a := d.answer(w, r, n.handler, to)
+	w.Header().Set(requestIDHeader, requestID())
+	a := d.answer(w, r, n.name, n.handler, to)
 	d.write(w, a)
 	if d.log.Enabled(r.Context(), slog.LevelDebug) {
 		d.log.DebugContext(r.Context(), "request", "method", r.Method, "url", r.URL.String(), "client", r.RemoteAddr,
@@ -130,7 +130,7 @@ func fromPage(r *http.Request) (refused answer, yes bool) {
 
 // scrape answers /metrics, by any method.
 func (d *Door) scrape(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Toxiproxy-Request-Id", requestID())
+	w.Header().Set(requestIDHeader, requestID())
 	if a, yes := fromPage(r); yes {
 		d.write(w, a)
 		return
@@ -139,7 +139,7 @@ func (d *Door) scrape(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer reads the body and calls the handler.
-func (d *Door) answer(w http.ResponseWriter, r *http.Request, h handler, to target) answer {
+func (d *Door) answer(w http.ResponseWriter, r *http.Request, name string, h handler, to target) answer {
 	if a, yes := fromPage(r); yes {
 		return a
 	}
@@ -152,11 +152,16 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, h handler, to targ
 		return failed(asRefusal(badBody(err)))
 	}
 	// What was asked for is done whole, also when the client hangs up.
-	a, err := h(experiment.WithActor(context.WithoutCancel(r.Context()), caller), to, body)
+	return d.run(experiment.WithActor(context.WithoutCancel(r.Context()), caller), name, h, to, body)
+}
+
+// run calls a handler.
+func (d *Door) run(ctx context.Context, name string, h handler, to target, body []byte) answer {
+	a, err := h(ctx, to, body)
 	if err != nil {
 		ref := asRefusal(err)
 		if ref.status >= http.StatusInternalServerError {
-			d.log.WarnContext(r.Context(), "request failed", "method", r.Method, "url", r.URL.String(), "error", err.Error())
+			d.log.WarnContext(ctx, "request failed", "handler", name, "proxy", to.proxy, "toxic", to.toxic, "error", err.Error())
 		}
 		return failed(ref)
 	}

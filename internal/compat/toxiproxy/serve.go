@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/chaosctl/chaosctl/experiment"
 )
 
 // Limits of the server.
@@ -26,23 +28,27 @@ const (
 // Serve answers requests on ln until ctx ends; then it lets those under way finish
 // and returns. It closes ln in every case. Proxies stay as they are.
 func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
+	lasting := context.WithoutCancel(ctx)
 	srv := &http.Server{
 		Handler: d, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog:    slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
-		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		BaseContext: func(net.Listener) context.Context { return lasting },
 	}
+	f := newFront(experiment.WithActor(lasting, caller), d, ln)
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	go func() { served <- srv.Serve(f) }()
+	var err error
 	select {
-	case err := <-served:
-		return errors.Join(fmt.Errorf("serve the Toxiproxy API: %w", err), srv.Close())
+	case broken := <-served:
+		err = fmt.Errorf("serve the Toxiproxy API: %w", broken)
+		served <- nil
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
+	grace, cancel := context.WithTimeout(lasting, graceTime)
 	defer cancel()
-	err := srv.Shutdown(grace)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("stop the Toxiproxy API: %w", err), srv.Close())
+	_ = f.Close() // nobody connects any more
+	if stopped := errors.Join(f.stop(grace), srv.Shutdown(grace)); stopped != nil {
+		err = errors.Join(err, fmt.Errorf("stop the Toxiproxy API: %w", stopped), srv.Close())
 	}
 	<-served
 	return err
@@ -58,6 +64,8 @@ func random() (b [4]byte) {
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	return b
 }
+
+const requestIDHeader = "X-Toxiproxy-Request-Id"
 
 var idCoding = base32.HexEncoding.WithPadding(base32.NoPadding)
 
