@@ -24,6 +24,8 @@ type Event struct {
 	Readable bool
 	// Writable: writing takes bytes, or gives an error.
 	Writable bool
+	// Urgent bytes came: a read stops before them, although there may be more.
+	Urgent bool
 	// Ending: the peer sends no more.
 	Ending bool
 	// Broken: the connection is over, most often by a reset.
@@ -77,7 +79,7 @@ func (p *Poller) control(op, fd int, key uint64, events uint32) error {
 // Add watches a connection: every change of what it is ready for is told once.
 // Closing the socket removes it.
 func (p *Poller) Add(fd int, key uint64) error {
-	return p.control(unix.EPOLL_CTL_ADD, fd, key, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET)
+	return p.control(unix.EPOLL_CTL_ADD, fd, key, unix.EPOLLIN|unix.EPOLLPRI|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET)
 }
 
 // AddListener watches a listening socket, which other pollers may watch too: one
@@ -130,8 +132,9 @@ func (p *Poller) Wait(d time.Duration, handle func(Event)) error {
 		}
 		handle(Event{
 			Key:      key,
-			Readable: ev.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0,
+			Readable: ev.Events&(unix.EPOLLIN|unix.EPOLLPRI|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0,
 			Writable: ev.Events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0,
+			Urgent:   ev.Events&unix.EPOLLPRI != 0,
 			Ending:   ev.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0,
 			Broken:   ev.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0,
 		})

@@ -22,6 +22,7 @@ func InheritOptions(fd int) error { return connOptions(fd) }
 func connOptions(fd int) error {
 	for _, o := range [...][3]int{
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		{unix.SOL_SOCKET, unix.SO_OOBINLINE, 1}, // urgent bytes pass like others
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, KeepAlive},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, KeepAlive},

@@ -120,6 +120,10 @@ func (c *conn) ready(way Way, r readiness) {
 // reading: its bytes are held, it waits for its callee, or its way is over. A FIN
 // says nothing, and a callee's reset does not pass a hold.
 func (c *conn) gone(way Way) bool {
+	if c.cut && c.ends[way].wire.broken() {
+		c.end("", Reset)
+		return true
+	}
 	f := &c.flows[way]
 	unseen := f.done || f.stuck() || stage(c.stage.Load()) != open || c.plans[way].hold
 	if !unseen || way == Down && c.plans[Down].hold || c.flows[1-way].shut || !c.ends[way].wire.broken() {
@@ -193,6 +197,8 @@ func (c *conn) onHour() {
 		c.refresh()
 	case dialling:
 		c.notDialed()
+	case open:
+		c.afterCut()
 	case lingering:
 		c.finish(false)
 	}
@@ -354,6 +360,7 @@ func (c *conn) dropLocked(a *armed) (*hit, int) {
 				if q := c.flows[way].q; q != nil {
 					q.unend(a)
 					q.drop(a)
+					c.loop.again(&c.flows[way])
 				}
 			}
 		})

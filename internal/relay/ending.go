@@ -65,6 +65,19 @@ func (c *conn) bothDone() {
 	}
 }
 
+// afterCut is called a while after a stage has ended the connection: a peer that
+// does not take what is due holds it up no longer.
+func (c *conn) afterCut() {
+	if !c.cut {
+		return
+	}
+	if c.flows[Up].waitsForPeer() || c.flows[Down].waitsForPeer() {
+		c.end("relay", Close)
+		return
+	}
+	c.loop.setAlarm(&c.hour, time.Now().Add(lingerTime))
+}
+
 // wrapUp closes the sockets, as the ending wants it.
 func (c *conn) wrapUp(how Ending) {
 	if s := stage(c.stage.Load()); s == finished || s == lingering {

@@ -131,8 +131,12 @@ func (f *flow) cutOff() {
 	f.done, other.drained = true, true
 	other.src().readable = false
 	c.loop.again(other)
+	c.loop.setAlarm(&c.hour, time.Now().Add(lingerTime))
 	c.bothDone()
 }
+
+// waitsForPeer tells whether bytes could leave, were they taken.
+func (f *flow) waitsForPeer() bool { return len(f.batch) > 0 || f.holdsBytes() }
 
 // pump moves what can be moved.
 func (f *flow) pump() {
@@ -199,7 +203,7 @@ func (f *flow) read(b []byte) (int, bool) {
 	n, err := src.wire.read(b)
 	switch {
 	case err == errAgain:
-		src.readable = false
+		src.readable, src.urgent = false, false
 		return 0, false
 	case err == io.EOF:
 		f.drained = true
@@ -208,7 +212,7 @@ func (f *flow) read(b []byte) (int, bool) {
 		f.broke()
 		return 0, false
 	}
-	if n < len(b) && !src.ending {
+	if n < len(b) && !src.ending && !src.urgent {
 		src.readable = false // the poller will tell of more
 	}
 	f.conn.came(f, n)

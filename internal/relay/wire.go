@@ -29,7 +29,7 @@ type wire interface {
 
 // readiness is what a socket has become ready for.
 type readiness struct {
-	readable, writable, ending, broken bool
+	readable, writable, ending, broken, urgent bool
 }
 
 // end is one end of a connection: its wire and what is known of it.
@@ -38,6 +38,7 @@ type end struct {
 	fd       int // where wires can be spliced, else -1
 	readable bool
 	writable bool
+	urgent   bool // a read may stop short although there is more
 	ending   bool // the peer sends no more: reading goes on until it says so
 	addr     netip.AddrPort
 }
@@ -47,4 +48,5 @@ func (e *end) note(r readiness) {
 	e.readable = e.readable || r.readable
 	e.writable = e.writable || r.writable
 	e.ending = e.ending || r.ending
+	e.urgent = e.urgent || r.urgent
 }

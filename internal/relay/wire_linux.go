@@ -112,7 +112,7 @@ func (p *epoll) event(ev linux.Event) {
 	switch {
 	case s.turns != uint32(ev.Key>>32):
 	case s.conn != nil:
-		s.conn.ready(s.way, readiness{ev.Readable, ev.Writable, ev.Ending, ev.Broken})
+		s.conn.ready(s.way, readiness{ev.Readable, ev.Writable, ev.Ending, ev.Broken, ev.Urgent})
 	case s.gate != nil:
 		s.gate.accept()
 	}
