@@ -79,6 +79,14 @@ type Chunk struct {
 	Alone bool
 }
 
+// Blind is implemented by stages that delay bytes without looking at them, in
+// order: then many bytes need not be copied. TCP edges only.
+type Blind interface {
+	// Shift is when bytes that came at a moment are due, at least then; false if
+	// the stage has to see them.
+	Shift(came time.Time) (due time.Time, ok bool)
+}
+
 // Bounded is implemented by stages that want less to wait in the queue than the
 // relay allows, so that the sender feels the pressure.
 type Bounded interface {

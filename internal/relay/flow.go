@@ -283,7 +283,7 @@ func (f *flow) splice() bool {
 			return true
 		}
 	}
-	n, err := f.channel.fill(f.src())
+	n, err := f.channel.fill(f.src(), spliceBytes)
 	switch {
 	case err == errAgain:
 		f.src().readable = false

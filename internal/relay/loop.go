@@ -25,6 +25,7 @@ type loop struct {
 	space     []*flow
 	block     *block // for reading
 	pipes     *pipes
+	trim      alarm
 	done      chan struct{}
 }
 
@@ -42,6 +43,8 @@ type poller interface {
 
 func newLoop(p poller, pipes *pipes) *loop {
 	l := &loop{poll: p, base: time.Now(), block: newBlock(), pipes: pipes, done: make(chan struct{})}
+	l.trim.ring = pipes.trim
+	pipes.many = func() { l.setAlarm(&l.trim, time.Now().Add(time.Second)) }
 	return l
 }
 
@@ -55,6 +58,7 @@ func (l *loop) run() {
 		l.poll.wait(l.patience())
 	}
 	l.poll.close()
+	l.pipes.close()
 	l.block.release()
 }
 

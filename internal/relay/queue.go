@@ -55,14 +55,24 @@ type entry struct {
 	data  []byte
 	due   time.Time
 	end   Ending
-	free  bool   // may overtake others that may
-	alone bool   // is written by itself
-	block *block // holds data; nil if data has memory of its own
+	free  bool     // may overtake others that may
+	alone bool     // is written by itself
+	block *block   // holds data; nil if data has memory of its own
+	pipe  *channel // holds size bytes in the kernel instead of data
+	size  int
 	part  part
 	more  []part // when several effects delay it
 }
 
-func (e *entry) cost() int { return len(e.data) + entryCost }
+func (e *entry) bytes() int { return len(e.data) + e.size }
+func (e *entry) cost() int  { return e.bytes() + entryCost }
+
+// release lets go of what holds the bytes.
+func (e *entry) release() {
+	e.block.release()
+	e.pipe.release()
+	e.block, e.pipe = nil, nil
+}
 
 // queue holds the chunks of one way until they are due, in order, whatever their
 // due times say. One goroutine pushes, another takes; the control side drops
@@ -163,6 +173,7 @@ func (q *queue) push(e entry) {
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
+		e.pipe.release()
 		return
 	}
 	if e.block != nil {
@@ -226,7 +237,7 @@ func (q *queue) take(batch []entry) (_ []entry, next time.Time, open bool) {
 		if e.alone && len(batch) > 0 {
 			break
 		}
-		batch, size = append(batch, e), size+len(e.data)
+		batch, size = append(batch, e), size+e.bytes()
 		q.taken += e.cost()
 		q.entries[q.head] = entry{}
 		q.head++
@@ -252,7 +263,7 @@ func (q *queue) settle(batch []entry) {
 	cost := 0
 	for i := range batch {
 		cost += batch[i].cost()
-		batch[i].block.release()
+		batch[i].release()
 		batch[i] = entry{}
 	}
 	q.mu.Lock()
@@ -336,7 +347,7 @@ func (q *queue) close() {
 	cost := 0
 	for i := range rest {
 		cost += rest[i].cost()
-		rest[i].block.release()
+		rest[i].release()
 	}
 	q.entries, q.head, q.closed = nil, 0, true
 	q.cost -= cost
@@ -398,6 +409,36 @@ func (q *queue) through(stages []staged, c Chunk, b *block) {
 	q.step(stages, c, entry{block: b})
 }
 
+// shift gives bytes in a pipe that came at a moment the times they would get from
+// blind stages; false if one of them has to see them.
+func (e *entry) shift(stages []staged, came time.Time) bool {
+	e.due = came
+	for _, s := range stages {
+		b, ok := s.stage.(Blind)
+		if !ok {
+			return false
+		}
+		due, ok := b.Shift(e.due)
+		if !ok {
+			return false
+		}
+		e.delay(s.hit.armed, due.Sub(e.due))
+		e.due = due
+	}
+	return true
+}
+
+// delay notes what an effect adds to the time an entry waits.
+func (e *entry) delay(by *armed, wait time.Duration) {
+	switch {
+	case wait <= 0:
+	case e.part.by == nil:
+		e.part = part{by, wait}
+	default:
+		e.more = append(e.more[:len(e.more):len(e.more)], part{by, wait})
+	}
+}
+
 func (q *queue) step(stages []staged, c Chunk, e entry) {
 	if len(stages) == 0 {
 		e.data, e.due, e.end, e.free, e.alone = c.Data, c.Due, c.End, c.Free, c.Alone
@@ -407,13 +448,7 @@ func (q *queue) step(stages []staged, c Chunk, e entry) {
 	came := c.Due
 	stages[0].stage.Pass(c, func(out Chunk) {
 		e := e
-		switch wait := out.Due.Sub(came); {
-		case wait <= 0:
-		case e.part.by == nil:
-			e.part = part{stages[0].hit.armed, wait}
-		default:
-			e.more = append(e.more[:len(e.more):len(e.more)], part{stages[0].hit.armed, wait})
-		}
+		e.delay(stages[0].hit.armed, out.Due.Sub(came))
 		q.step(stages[1:], out, e)
 	})
 }

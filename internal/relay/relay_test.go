@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -73,6 +74,22 @@ func (l lag) Stage(way relay.Way, _ fault.Unit, _ *relay.Rand) relay.Stage {
 	}
 	return l
 }
+
+func (l lag) Shift(came time.Time) (time.Time, bool) { return came.Add(l.delay), true }
+
+// seeing is a lag that has to see the bytes it delays.
+type seeing struct{ lag lag }
+
+func (s seeing) Stage(way relay.Way, _ fault.Unit, _ *relay.Rand) relay.Stage {
+	if !s.lag.ways[way] {
+		return nil
+	}
+	return copied{s.lag.delay}
+}
+
+type copied struct{ delay time.Duration }
+
+func (c copied) Pass(in relay.Chunk, emit func(relay.Chunk)) { lag{delay: c.delay}.Pass(in, emit) }
 
 func (l lag) Pass(c relay.Chunk, emit func(relay.Chunk)) {
 	c.Due = c.Due.Add(l.delay)
@@ -362,6 +379,39 @@ func TestLiftReleasesDelayedBytes(t *testing.T) {
 	got := make([]byte, len(sent))
 	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, sent) {
 		t.Errorf("after the lift: %q, %v", got, err)
+	}
+}
+
+// Effects that are lifted one right after the other leave nothing waiting.
+func TestLiftsTogetherReleaseBytes(t *testing.T) {
+	w := newWorld(t)
+	e := w.open("a", "b", experiment.TCP, echo(t))
+	for range 20 {
+		var conns []*net.TCPConn
+		for range 5 {
+			conns = append(conns, dial(t, e.Spec().Listen))
+		}
+		ids := []string{fmt.Sprint(rand.Int()), fmt.Sprint(rand.Int()), fmt.Sprint(rand.Int())}
+		for _, id := range ids {
+			arm(t, e, id, slow(time.Hour, relay.Down))
+		}
+		before := w.set.Queued()
+		for _, c := range conns {
+			c.Write([]byte("x"))
+		}
+		until(t, "bytes to wait", func() bool { return w.set.Queued() >= before+int64(len(conns)) })
+		for _, id := range ids {
+			if err := e.Lift(id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, c := range conns {
+			c.SetReadDeadline(time.Now().Add(patience))
+			if _, err := c.Read(make([]byte, 1)); err != nil {
+				t.Fatalf("a byte still waits after all delays were lifted: %v", err)
+			}
+			c.Close()
+		}
 	}
 }
 

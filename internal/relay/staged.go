@@ -1,6 +1,9 @@
 package relay
 
-import "time"
+import (
+	"io"
+	"time"
+)
 
 // staged moves bytes through stages and a queue: what is due is written, what
 // comes is queued.
@@ -59,6 +62,12 @@ func (f *flow) queueMore(p *plan) bool {
 		}
 		return false
 	}
+	if f.bulk && !f.spliceQueued(p, room) {
+		return f.drained
+	}
+	if f.bulk {
+		return true
+	}
 	l := f.conn.loop
 	b := l.block
 	n, ok := f.read(b.buf[:min(room, len(b.buf))])
@@ -68,6 +77,10 @@ func (f *flow) queueMore(p *plan) bool {
 	if !ok {
 		return f.drained
 	}
+	if f.full++; n < len(b.buf) {
+		f.full = 0
+	}
+	f.bulk = f.full >= fullReads && f.blind(p)
 	c, keep := chunkOf(b, n, time.Now())
 	if keep != nil {
 		l.block = newBlock()
@@ -100,26 +113,61 @@ func chunkOf(b *block, n int, now time.Time) (Chunk, *block) {
 	return Chunk{Data: b.buf[:n], Due: now}, b
 }
 
+// blind tells whether bytes can be delayed without being copied.
+func (f *flow) blind(p *plan) bool {
+	var e entry
+	return f.src().fd >= 0 && f.dst().fd >= 0 && e.shift(p.stages, time.Now())
+}
+
+// spliceQueued moves bytes into a pipe and queues that. If there is no pipe, or few
+// bytes come at a time, bulk is over.
+func (f *flow) spliceQueued(p *plan, room int) bool {
+	var e entry
+	if e.pipe = f.conn.loop.pipes.take(); e.pipe == nil || !e.shift(p.stages, time.Now()) {
+		e.pipe.release()
+		f.bulk, f.full = false, -1000 // copy for a while
+		return true
+	}
+	n, err := e.pipe.fill(f.src(), room)
+	if err != nil {
+		e.pipe.release()
+		switch {
+		case err == errAgain:
+			f.src().readable = false
+		case err == io.EOF:
+			f.drained = true
+		default:
+			f.broke()
+		}
+		return false
+	}
+	f.conn.came(f, n)
+	if f.small++; n >= smallSplice {
+		f.small = 0
+	}
+	if f.small >= smallSplices {
+		f.bulk, f.full, f.small = false, 0, 0
+	}
+	for _, s := range p.stages {
+		s.hit.act()
+	}
+	e.size = n
+	f.q.push(e)
+	return true
+}
+
 // writeBatch writes what is due.
 func (f *flow) writeBatch() bool {
 	if !f.dst().writable {
 		return false
 	}
-	f.bufs = f.bufs[:0]
-	size := 0
-	for i := f.sent; i < len(f.batch); i++ {
-		if data := f.batch[i].data; len(data) > 0 {
-			if i == f.sent {
-				data = data[f.off:]
-			}
-			f.bufs, size = append(f.bufs, data), size+len(data)
+	for f.sent < len(f.batch) {
+		ok := false
+		if e := &f.batch[f.sent]; e.pipe != nil {
+			ok = f.drainQueued(e)
+		} else {
+			ok = f.writeSome()
 		}
-	}
-	if size > 0 {
-		n, err := f.dst().wire.write(f.bufs)
-		clear(f.bufs)
-		ok := f.wrote(n, size, err)
-		f.advance(n)
 		if !ok {
 			return false
 		}
@@ -137,6 +185,45 @@ func (f *flow) writeBatch() bool {
 	case Close:
 		f.passFIN()
 	}
+	return true
+}
+
+// drainQueued empties the pipe of an entry.
+func (f *flow) drainQueued(e *entry) bool {
+	for e.pipe.held > 0 {
+		n, err := e.pipe.drain(f.dst())
+		if !f.wrote(n, n, err) {
+			return false
+		}
+	}
+	e.pipe.release()
+	e.pipe = nil
+	f.sent++
+	return true
+}
+
+// writeSome writes the entries up to the next one in a pipe.
+func (f *flow) writeSome() bool {
+	f.bufs = f.bufs[:0]
+	size, last := 0, f.sent
+	for ; last < len(f.batch) && f.batch[last].pipe == nil; last++ {
+		if data := f.batch[last].data; len(data) > 0 {
+			if last == f.sent {
+				data = data[f.off:]
+			}
+			f.bufs, size = append(f.bufs, data), size+len(data)
+		}
+	}
+	if size > 0 {
+		n, err := f.dst().wire.write(f.bufs)
+		clear(f.bufs)
+		ok := f.wrote(n, size, err)
+		f.advance(n)
+		if !ok {
+			return false
+		}
+	}
+	f.sent, f.off = last, 0
 	return true
 }
 

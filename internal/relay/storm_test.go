@@ -44,6 +44,7 @@ func toggle(ctx context.Context, t *testing.T, e *relay.Edge, seed uint64) (time
 	r := rand.New(rand.NewPCG(seed, 2))
 	effects := []func() relay.Effect{
 		func() relay.Effect { return slow(time.Duration(r.IntN(20))*time.Millisecond, relay.Up, relay.Down) },
+		func() relay.Effect { return seeing{slow(time.Duration(r.IntN(20))*time.Millisecond, relay.Up, relay.Down)} },
 		func() relay.Effect { return slow(time.Duration(r.IntN(5))*time.Millisecond, relay.Way(r.IntN(2))) },
 		func() relay.Effect { return choppy{r.Uint64()} },
 		func() relay.Effect { return cut{r.IntN(2) == 0, r.IntN(2) == 0} },

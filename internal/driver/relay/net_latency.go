@@ -61,6 +61,11 @@ func (s *lag) Pass(c relay.Chunk, emit func(relay.Chunk)) {
 	emit(c)
 }
 
+// Shift delays bytes without looking at them.
+func (s *lag) Shift(came time.Time) (time.Time, bool) {
+	return came.Add(s.draw()), !s.free
+}
+
 const (
 	// reach is how many times the jitter a delay may exceed its mean: one draw in
 	// a million of a heavy tail must not hold a connection for minutes.
