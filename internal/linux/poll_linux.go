@@ -28,8 +28,10 @@ type Event struct {
 	Urgent bool
 	// Ending: the peer sends no more.
 	Ending bool
-	// Broken: the connection is over, most often by a reset.
+	// Broken: the connection is over.
 	Broken bool
+	// Reset: it was broken by the peer or by the network, not by a FIN each way.
+	Reset bool
 }
 
 const (
@@ -136,6 +138,7 @@ func (p *Poller) Wait(d time.Duration, handle func(Event)) error {
 			Writable: ev.Events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0,
 			Urgent:   ev.Events&unix.EPOLLPRI != 0,
 			Ending:   ev.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0,
+			Reset:    ev.Events&unix.EPOLLERR != 0,
 			Broken:   ev.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0,
 		})
 	}

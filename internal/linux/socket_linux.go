@@ -176,12 +176,7 @@ func ConnectError(fd int) error {
 const (
 	tcpSynSent = 2
 	tcpSynRecv = 3
-	tcpClose   = 7
 )
-
-// IsShut tells whether the kernel is done with a connection: it was reset, or both
-// sides have closed it.
-func IsShut(fd int) bool { return tcpState(fd) == tcpClose }
 
 func tcpState(fd int) int {
 	var state byte // the first field of tcp_info

@@ -90,26 +90,21 @@ func (e *Edge) closePort(a *armed) error {
 	return nil
 }
 
-// openPort makes the listener accept again, unless something still keeps it from
-// that.
-func (e *Edge) openPort(others []*armed) error {
-	if e.refused(others) {
-		return nil
+// openPort has the listener do what the effects in force and the callee want.
+func (e *Edge) openPort(all []*armed) error {
+	refuses, deafens := e.down, false
+	for _, a := range all {
+		_, r := a.Effect.(Refuser)
+		_, d := a.Effect.(Deafener)
+		refuses, deafens = refuses || r, deafens || d
 	}
-	if e.down {
+	if refuses {
 		return e.port.refuse()
 	}
-	return e.port.serve(e.ctx)
-}
-
-// refused tells whether effects keep the listener closed.
-func (*Edge) refused(all []*armed) bool {
-	for _, a := range all {
-		if onListener(a.Effect) {
-			return true
-		}
+	if err := e.port.serve(e.ctx); err != nil || !deafens {
+		return err
 	}
-	return false
+	return e.port.deafen()
 }
 
 // expire lifts an effect whose lease is over; while that fails, again and again.

@@ -120,13 +120,14 @@ func (c *conn) ready(way Way, r readiness) {
 // reading: its bytes are held, it waits for its callee, or its way is over. A FIN
 // says nothing, and a callee's reset does not pass a hold.
 func (c *conn) gone(way Way) bool {
-	if c.cut && c.ends[way].wire.broken() {
+	e := &c.ends[way]
+	if c.cut && e.ending {
 		c.end("", Reset)
 		return true
 	}
 	f := &c.flows[way]
 	unseen := f.done || f.stuck() || stage(c.stage.Load()) != open || c.plans[way].hold
-	if !unseen || way == Down && c.plans[Down].hold || c.flows[1-way].shut || !c.ends[way].wire.broken() {
+	if !unseen || way == Down && c.plans[Down].hold || !e.reset {
 		return false
 	}
 	c.fail(way)

@@ -235,7 +235,7 @@ func (e *Edge) calleeIsDown() {
 	}
 	e.work.Go(func() {
 		defer e.watching.Store(false)
-		if e.setDown(true) != nil {
+		if e.reachable() || e.setDown(true) != nil { // one of several may be down
 			return
 		}
 		t := time.NewTicker(downEvery)
@@ -280,14 +280,11 @@ func (e *Edge) setDown(down bool) error {
 	if e.closed {
 		return nil
 	}
-	var err error
-	if down {
-		err = e.port.refuse()
-	} else if !e.refused(e.armed()) {
-		err = e.port.serve(e.ctx)
-	}
-	if err == nil {
-		e.down = down
+	was := e.down
+	e.down = down
+	err := e.openPort(e.armed())
+	if err != nil {
+		e.down = was
 	}
 	return err
 }

@@ -332,8 +332,8 @@ func (f *flow) letGo() {
 
 // endOfStream passes a FIN on.
 func (f *flow) endOfStream() bool {
-	if f.src().ending && !f.conn.flows[1-f.way].shut && f.src().wire.broken() {
-		f.conn.fail(f.way) // a reset whose error somebody has read already
+	if f.src().reset {
+		f.conn.fail(f.way) // its error was taken by a write
 		return false
 	}
 	f.conn.ended(f.way)

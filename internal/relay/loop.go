@@ -192,17 +192,6 @@ func (l *loop) post(do func()) {
 	}
 }
 
-// do has the loop do something and returns once it has, with all that was posted
-// before. It must not be called on a loop.
-func (l *loop) do(what func()) {
-	done := make(chan struct{})
-	l.post(func() { what(); close(done) })
-	select {
-	case <-done:
-	case <-l.done:
-	}
-}
-
 // stop ends the loop and waits for it.
 func (l *loop) stop() {
 	l.mu.Lock()

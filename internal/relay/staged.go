@@ -44,7 +44,7 @@ func (f *flow) queueEnd() bool {
 
 // howEnded tells a FIN from a reset whose error somebody has read already.
 func (f *flow) howEnded() Ending {
-	if f.src().ending && !f.conn.flows[1-f.way].shut && f.src().wire.broken() {
+	if f.src().reset {
 		return Reset
 	}
 	return Close

@@ -44,7 +44,9 @@ func toggle(ctx context.Context, t *testing.T, e *relay.Edge, seed uint64) (time
 	r := rand.New(rand.NewPCG(seed, 2))
 	effects := []func() relay.Effect{
 		func() relay.Effect { return slow(time.Duration(r.IntN(20))*time.Millisecond, relay.Up, relay.Down) },
-		func() relay.Effect { return seeing{slow(time.Duration(r.IntN(20))*time.Millisecond, relay.Up, relay.Down)} },
+		func() relay.Effect {
+			return seeing{slow(time.Duration(r.IntN(20))*time.Millisecond, relay.Up, relay.Down)}
+		},
 		func() relay.Effect { return slow(time.Duration(r.IntN(5))*time.Millisecond, relay.Way(r.IntN(2))) },
 		func() relay.Effect { return choppy{r.Uint64()} },
 		func() relay.Effect { return cut{r.IntN(2) == 0, r.IntN(2) == 0} },
@@ -122,11 +124,11 @@ func TestTogglingLosesNoByte(t *testing.T) {
 	sum := int64(0)
 	for _, n := range total {
 		sum += n
-		if n == 0 {
-			t.Error("a connection moved nothing")
-		}
 	}
 	t.Logf("%d effects came and went under %d MiB of answers", times, sum>>20)
+	if times == 0 || sum == 0 {
+		t.Error("nothing was tested")
+	}
 	for _, err := range problems {
 		t.Error(err)
 	}

@@ -20,16 +20,15 @@ type wire interface {
 	// flushing tells whether written bytes still need this process; the loop says
 	// when they no longer do by calling the socket writable.
 	flushing() bool
-	// broken tells whether the connection is over without a FIN of ours; it is
-	// not asked for after shut.
-	broken() bool
 	// close closes the socket, with an RST or without. Nothing is called after it.
 	close(reset bool)
 }
 
 // readiness is what a socket has become ready for.
 type readiness struct {
-	readable, writable, ending, broken, urgent bool
+	readable, writable, ending, urgent bool
+	broken                             bool // over: by both FINs, or not connected at all
+	reset                              bool // broken by the peer, or by the network
 }
 
 // end is one end of a connection: its wire and what is known of it.
@@ -39,6 +38,7 @@ type end struct {
 	readable bool
 	writable bool
 	urgent   bool // a read may stop short although there is more
+	reset    bool // the peer has broken it
 	ending   bool // the peer sends no more: reading goes on until it says so
 	addr     netip.AddrPort
 }
@@ -49,4 +49,5 @@ func (e *end) note(r readiness) {
 	e.writable = e.writable || r.writable
 	e.ending = e.ending || r.ending
 	e.urgent = e.urgent || r.urgent
+	e.reset = e.reset || r.reset
 }

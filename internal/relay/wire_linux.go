@@ -45,7 +45,6 @@ func (w *fdWire) write(bufs [][]byte) (int, error) {
 
 func (w *fdWire) shut()          { linux.ShutWrite(w.fd) }
 func (w *fdWire) flushing() bool { return false }
-func (w *fdWire) broken() bool   { return linux.IsShut(w.fd) }
 
 func (w *fdWire) close(reset bool) {
 	w.poll.forget(w.key)
@@ -112,7 +111,7 @@ func (p *epoll) event(ev linux.Event) {
 	switch {
 	case s.turns != uint32(ev.Key>>32):
 	case s.conn != nil:
-		s.conn.ready(s.way, readiness{ev.Readable, ev.Writable, ev.Ending, ev.Broken, ev.Urgent})
+		s.conn.ready(s.way, readiness{readable: ev.Readable, writable: ev.Writable, ending: ev.Ending, urgent: ev.Urgent, broken: ev.Broken, reset: ev.Reset})
 	case s.gate != nil:
 		s.gate.accept()
 	}

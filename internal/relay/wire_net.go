@@ -58,7 +58,7 @@ func (w *netWire) readAhead() {
 		w.mu.Lock()
 		w.in, w.from, w.to, w.inErr = b, 0, n, err
 		w.mu.Unlock()
-		w.tell(readiness{readable: true, ending: err != nil, broken: err != nil && err != io.EOF})
+		w.tell(readiness{readable: true, ending: err != nil, broken: err != nil && err != io.EOF, reset: err != nil && err != io.EOF})
 		w.mu.Lock()
 		for w.from < w.to && !w.ended {
 			w.moved.Wait()
@@ -150,12 +150,6 @@ func (w *netWire) flushing() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.bad == nil && (len(w.out) > 0 || w.last && !w.fin)
-}
-
-func (w *netWire) broken() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.inErr != nil && w.inErr != io.EOF
 }
 
 func (w *netWire) close(reset bool) {

@@ -85,8 +85,8 @@ const (
 	ahead = 100 * time.Millisecond
 	// grain is the time that a piece takes; on a slow line, where that would be
 	// less than a packet, it is up to longest.
-	grain, longest = 2 * time.Millisecond, 10 * time.Millisecond
-	packet         = 1460
+	grain, longest = 2 * time.Millisecond, 50 * time.Millisecond
+	packet         = 512
 )
 
 // Bound is the unit's part of what may wait.
