@@ -246,6 +246,13 @@ func WriteAll(fd int, bufs [][]byte, space []unix.Iovec) (int, error) {
 // Iovec is a piece for WriteAll.
 type Iovec = unix.Iovec
 
+// Unsent tells whether the peer has not acknowledged all that was written.
+func Unsent(fd int) bool {
+	var n int32
+	_, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCOUTQ, uintptr(unsafe.Pointer(&n)))
+	return e == 0 && n > 1 // our FIN counts as one
+}
+
 // ShutWrite sends a FIN after what was written.
 func ShutWrite(fd int) {
 	_, _, _ = unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0)

@@ -134,6 +134,15 @@ func (a *armed) strike(deed func() (first bool)) bool {
 	return true
 }
 
+// spare counts a unit that was drawn and could not be hurt.
+func (a *armed) spare() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.lifted {
+		a.receipt.Skipped++
+	}
+}
+
 // lift ends the effect: from here on nothing is counted and nobody is hurt.
 func (a *armed) lift() {
 	a.mu.Lock()

@@ -177,8 +177,8 @@ func (e *Edge) refuseNow(a *armed, keepOpen bool) {
 		return
 	}
 	for _, l := range sorted(&e.live, e.links) {
-		if h := a.draw("", false); h != nil {
-			l.strike(a, Reset, nil)
+		if h := a.draw("", false); h != nil && !l.strike(a, Reset, nil) {
+			a.spare()
 		}
 	}
 }
@@ -215,7 +215,9 @@ func (e *Edge) sweep(a *armed, how Ending) {
 		}
 		if h := a.draw("", false); h != nil {
 			drawn = append(drawn, h)
-			l.strike(a, how, nil)
+			if !l.strike(a, how, nil) {
+				a.spare() // it was ending already
+			}
 		}
 	}
 	for _, h := range drawn {

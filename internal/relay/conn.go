@@ -15,7 +15,9 @@ const (
 	// lingerTime is how long a connection that we close may go on sending before
 	// it is cut: closing a socket with unread bytes would make a reset of it.
 	lingerTime = 500 * time.Millisecond
-	// lingerBytes is how much it may still send meanwhile.
+	// lingerMost is how long it may last until the caller has taken what was sent.
+	lingerMost = 30 * time.Second
+	// lingerBytes is how much it may still send meanwhile, once it has.
 	lingerBytes = 16 << 20
 )
 
@@ -52,8 +54,9 @@ type conn struct {
 	dialing *dialing
 	hour    alarm // of the stage: the end of a wait, of a dial, of lingering
 	fuses   []*alarm
-	cut     bool // a stage has ended it
-	extra   int  // bytes read while lingering
+	cut     bool      // a stage has ended it
+	until   time.Time // lingers at most
+	extra   int       // bytes read while lingering
 
 	mu      sync.Mutex
 	over    bool     // the connection is to end at once
@@ -201,7 +204,7 @@ func (c *conn) onHour() {
 	case open:
 		c.afterCut()
 	case lingering:
-		c.finish(false)
+		c.lingerOn()
 	}
 }
 

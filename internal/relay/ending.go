@@ -102,8 +102,20 @@ func (c *conn) wrapUp(how Ending) {
 	}
 	c.stage.Store(int32(lingering))
 	c.ends[Up].readable = true
-	c.loop.setAlarm(&c.hour, time.Now().Add(lingerTime))
+	now := time.Now()
+	c.until = now.Add(lingerMost)
+	c.loop.setAlarm(&c.hour, now.Add(lingerTime))
 	c.linger()
+}
+
+// lingerOn ends the lingering unless the caller has not taken all that was sent.
+func (c *conn) lingerOn() {
+	now := time.Now()
+	if w := c.ends[Up].wire; !w.unsent() || now.After(c.until) {
+		c.finish(false)
+		return
+	}
+	c.loop.setAlarm(&c.hour, now.Add(lingerTime))
 }
 
 // linger reads what still comes until the caller has closed, too.
@@ -111,9 +123,15 @@ func (c *conn) linger() {
 	e := &c.ends[Up]
 	for e.readable {
 		n, err := e.wire.read(c.loop.block.buf)
-		if c.extra += n; c.extra > lingerBytes || err != nil && err != errAgain {
+		if c.extra += n; err != nil && err != errAgain {
 			c.finish(false)
 			return
+		}
+		if c.extra > lingerBytes {
+			c.extra = 0
+			if c.lingerOn(); stage(c.stage.Load()) == finished {
+				return
+			}
 		}
 		if err == errAgain {
 			e.readable = false

@@ -284,18 +284,9 @@ func (f *flow) splice() bool {
 		}
 	}
 	n, err := f.channel.fill(f.src(), spliceBytes)
-	switch {
-	case err == errAgain:
-		f.src().readable = false
+	if err != nil {
 		f.letGo()
-		return false
-	case err == io.EOF:
-		f.drained = true
-		f.letGo()
-		return true
-	case err != nil:
-		f.broke()
-		return false
+		return f.notSpliced(err)
 	}
 	f.conn.came(f, n)
 	if f.small++; n >= smallSplice {
@@ -305,6 +296,21 @@ func (f *flow) splice() bool {
 		f.bulk, f.full = false, 0
 	}
 	return f.drain()
+}
+
+// notSpliced tells whether to read instead: a splice stops before urgent bytes as
+// if the stream had ended.
+func (f *flow) notSpliced(err error) bool {
+	switch {
+	case err == io.EOF || err == errAgain && f.src().urgent:
+		f.bulk, f.full = false, 0
+		return true
+	case err == errAgain:
+		f.src().readable = false
+	default:
+		f.broke()
+	}
+	return false
 }
 
 // drain empties the pipe into the destination.

@@ -1,9 +1,6 @@
 package relay
 
-import (
-	"io"
-	"time"
-)
+import "time"
 
 // staged moves bytes through stages and a queue: what is due is written, what
 // comes is queued.
@@ -11,6 +8,7 @@ func (f *flow) staged(p *plan) bool {
 	if len(f.batch) > 0 {
 		return f.writeBatch()
 	}
+	f.letGo()
 	batch, next, _ := f.q.take(f.store[:0])
 	f.store = batch[:0]
 	if len(batch) > 0 {
@@ -63,7 +61,7 @@ func (f *flow) queueMore(p *plan) bool {
 		return false
 	}
 	if f.bulk && !f.spliceQueued(p, room) {
-		return f.drained
+		return false
 	}
 	if f.bulk {
 		return true
@@ -131,15 +129,7 @@ func (f *flow) spliceQueued(p *plan, room int) bool {
 	n, err := e.pipe.fill(f.src(), room)
 	if err != nil {
 		e.pipe.release()
-		switch {
-		case err == errAgain:
-			f.src().readable = false
-		case err == io.EOF:
-			f.drained = true
-		default:
-			f.broke()
-		}
-		return false
+		return f.notSpliced(err)
 	}
 	f.conn.came(f, n)
 	if f.small++; n >= smallSplice {

@@ -20,6 +20,8 @@ type wire interface {
 	// flushing tells whether written bytes still need this process; the loop says
 	// when they no longer do by calling the socket writable.
 	flushing() bool
+	// unsent tells whether the peer has not yet taken all that was written.
+	unsent() bool
 	// close closes the socket, with an RST or without. Nothing is called after it.
 	close(reset bool)
 }

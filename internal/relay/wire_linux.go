@@ -46,6 +46,8 @@ func (w *fdWire) write(bufs [][]byte) (int, error) {
 func (w *fdWire) shut()          { linux.ShutWrite(w.fd) }
 func (w *fdWire) flushing() bool { return false }
 
+func (w *fdWire) unsent() bool { return linux.Unsent(w.fd) }
+
 func (w *fdWire) close(reset bool) {
 	w.poll.forget(w.key)
 	if reset {

@@ -152,6 +152,9 @@ func (w *netWire) flushing() bool {
 	return w.bad == nil && (len(w.out) > 0 || w.last && !w.fin)
 }
 
+// unsent cannot be told; what the process holds counts.
+func (w *netWire) unsent() bool { return w.flushing() }
+
 func (w *netWire) close(reset bool) {
 	w.mu.Lock()
 	w.ended = true
