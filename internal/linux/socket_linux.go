@@ -47,23 +47,37 @@ func getInt(fd, level, name int) (int, error) {
 	return int(v), errno(e)
 }
 
-// Listen opens a listening socket, the options of InheritOptions set. An error
-// comes with the name of the call that failed.
-func Listen(at netip.AddrPort, backlog int) (fd int, call string, err error) {
+// Listen opens a listening socket, the options of InheritOptions set. While its
+// port is taken, the one that another returns is tried on the same socket, which
+// costs a tenth of a new one; nil or false ends that. An error comes with the name
+// of the call that failed.
+func Listen(at netip.AddrPort, backlog int, another func() (uint16, bool)) (fd int, bound netip.AddrPort, call string, err error) {
 	family, name, size := sockaddr(at)
 	n, _, e := unix.RawSyscall(unix.SYS_SOCKET, uintptr(family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if e != 0 {
-		return -1, "socket", e
+		return -1, at, "socket", e
 	}
 	fd = int(n)
 	call = "setsockopt"
 	if err = setInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err == nil {
-		err = connOptions(fd)
+		call = "bind"
+		for {
+			_, _, e = unix.RawSyscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(name)), size)
+			if e != unix.EADDRINUSE || another == nil {
+				break
+			}
+			port, more := another()
+			if !more {
+				break
+			}
+			at = netip.AddrPortFrom(at.Addr(), port)
+			_, name, size = sockaddr(at)
+		}
+		err = errno(e)
 	}
 	if err == nil {
-		call = "bind"
-		_, _, e = unix.RawSyscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(name)), size)
-		err = errno(e)
+		call = "setsockopt"
+		err = connOptions(fd)
 	}
 	if err == nil {
 		call = "listen"
@@ -72,9 +86,9 @@ func Listen(at netip.AddrPort, backlog int) (fd int, call string, err error) {
 	}
 	if err != nil {
 		Close(fd)
-		return -1, call, err
+		return -1, at, call, err
 	}
-	return fd, "", nil
+	return fd, at, "", nil
 }
 
 // sockaddr is an address as the kernel reads it.

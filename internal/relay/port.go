@@ -57,7 +57,7 @@ type listener interface {
 }
 
 // guesses is how many ports are tried before the kernel is asked.
-const guesses = 8
+const guesses = 32
 
 // listenAny listens; where any port will do, at one that it asks for by number.
 func listenAny(ctx context.Context, addr string, bare bool) (listener, error) {
@@ -65,9 +65,18 @@ func listenAny(ctx context.Context, addr string, bare bool) (listener, error) {
 	if err != nil || given != "0" && given != "" {
 		return listen(ctx, addr, bare)
 	}
+	if ip, err := netip.ParseAddr(host); bare && err == nil && !ip.IsUnspecified() {
+		tried := 0
+		another := func() (uint16, bool) {
+			tried++
+			return anyPort(), tried < guesses
+		}
+		if l, err := listenBare(netip.AddrPortFrom(ip, anyPort()), another); err == nil {
+			return l, nil
+		}
+	}
 	for range guesses {
-		// What Linux gives to those who ask for any, unless it was set otherwise.
-		n := 32768 + rand.IntN(60999-32768)
+		n := int(anyPort())
 		if l, err := listen(ctx, net.JoinHostPort(host, strconv.Itoa(n)), bare); err == nil {
 			return l, nil
 		}
@@ -85,11 +94,15 @@ func listenAny(ctx context.Context, addr string, bare bool) (listener, error) {
 	}
 }
 
+// anyPort is one of those that Linux gives to who asks for any, unless it was set
+// otherwise.
+func anyPort() uint16 { return uint16(32768 + rand.IntN(60999-32768)) }
+
 // listen listens for plain TCP: what Go would accept over several paths at once
 // costs more, and cannot be spliced.
 func listen(ctx context.Context, addr string, bare bool) (listener, error) {
 	if to, err := netip.ParseAddrPort(addr); bare && err == nil && !to.Addr().IsUnspecified() && to.Port() != 0 {
-		if l, err := listenBare(to); err == nil || !errors.Is(err, errors.ErrUnsupported) {
+		if l, err := listenBare(to, nil); err == nil || !errors.Is(err, errors.ErrUnsupported) {
 			return l, err
 		}
 	}

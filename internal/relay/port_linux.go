@@ -131,9 +131,9 @@ type bareListener struct {
 	addr *net.TCPAddr
 }
 
-func listenBare(to netip.AddrPort) (listener, error) {
+func listenBare(to netip.AddrPort, another func() (uint16, bool)) (listener, error) {
+	fd, to, call, err := linux.Listen(to, queueLength, another)
 	addr := net.TCPAddrFromAddrPort(to)
-	fd, call, err := linux.Listen(to, queueLength)
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: "tcp", Addr: addr, Err: os.NewSyscallError(call, err)}
 	}

@@ -25,7 +25,7 @@ const (
 	maxMicros = 3_600_000_000 // an hour
 	maxKBps   = 1e9           // 1 TB/s
 	maxSlice  = 1 << 30       // 1 GiB
-	maxBytes  = 1 << 53       // 8 PiB
+	maxBytes  = 1 << 52       // 4 PiB
 )
 
 func millis(name string) attribute {
