@@ -47,4 +47,6 @@ func reopen(ctx context.Context, addr string) (listener, error) {
 	return nil, last
 }
 
-func listenBare(netip.AddrPort, func() (uint16, bool)) (listener, error) { return nil, errors.ErrUnsupported }
+func listenBare(netip.AddrPort, func() (uint16, bool)) (listener, error) {
+	return nil, errors.ErrUnsupported
+}

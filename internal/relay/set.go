@@ -208,11 +208,13 @@ func (e *Edge) start() {
 
 // theLoops returns the loops that all TCP edges share: one for every two cores,
 // because callers and callees of a relay often share the machine with it, and a
-// loop that has much to do does more at a time.
+// loop that has much to do does more at a time; but two if there are two, or they
+// would get two shares of a busy machine and we one.
 func (s *Set) theLoops() ([]*loop, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.loops) < max(1, min(runtime.GOMAXPROCS(0)/2, maxLoops)) {
+	cores := runtime.GOMAXPROCS(0)
+	for len(s.loops) < min(cores, max(2, cores/2), maxLoops) {
 		p, err := newPoller(s.portable)
 		if err != nil {
 			return nil, err
