@@ -11,6 +11,8 @@ const (
 	turns = 16
 	// fullReads in a row make a flow splice.
 	fullReads = 2
+	// copyFor is how many reads a flow copies that could not splice.
+	copyFor = 64
 	// smallSplices in a row make it copy again.
 	smallSplices = 4
 	smallSplice  = 16 << 10
@@ -279,7 +281,7 @@ func (f *flow) writeRest() bool {
 func (f *flow) splice() bool {
 	if f.channel == nil {
 		if f.channel = f.conn.loop.pipes.take(); f.channel == nil {
-			f.bulk, f.full = false, -1000 // copy for a while
+			f.bulk, f.full = false, -copyFor
 			return true
 		}
 	}

@@ -287,6 +287,26 @@ func (q *queue) idle() bool {
 	return q.cost == 0
 }
 
+// last is the entry that was pushed last, nil if it was taken already.
+func (q *queue) last() *entry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.entries) == q.head {
+		return nil
+	}
+	return &q.entries[len(q.entries)-1]
+}
+
+// grow adds n bytes to an entry in a pipe, which leaves when they do.
+func (q *queue) grow(e *entry, n int, as *entry) {
+	q.mu.Lock()
+	e.size += n
+	e.due, e.part, e.more = as.due, as.part, as.more
+	q.cost += n
+	q.mu.Unlock()
+	q.budget.used.Add(int64(n))
+}
+
 // unend takes the end of the stream back if an effect delays it, so that it can be
 // pushed anew.
 func (q *queue) unend(a *armed) {

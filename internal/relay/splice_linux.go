@@ -12,7 +12,7 @@ const spliceBytes = linux.PipeSize
 
 // A loop keeps idlePipes for the next second, and fewPipes for longer.
 const (
-	idlePipes = 64
+	idlePipes = 256
 	fewPipes  = 4
 )
 

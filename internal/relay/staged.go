@@ -121,9 +121,16 @@ func (f *flow) blind(p *plan) bool {
 // bytes come at a time, bulk is over.
 func (f *flow) spliceQueued(p *plan, room int) bool {
 	var e entry
-	if e.pipe = f.conn.loop.pipes.take(); e.pipe == nil || !e.shift(p.stages, time.Now()) {
-		e.pipe.release()
-		f.bulk, f.full = false, -1000 // copy for a while
+	seen := !e.shift(p.stages, time.Now())
+	if !seen {
+		if n := f.fillMore(&e, room); n > 0 {
+			f.conn.came(f, n)
+			return true
+		}
+		e.pipe = f.conn.loop.pipes.take()
+	}
+	if e.pipe == nil {
+		f.bulk, f.full = false, -copyFor
 		return true
 	}
 	n, err := e.pipe.fill(f.src(), room)
@@ -144,6 +151,25 @@ func (f *flow) spliceQueued(p *plan, room int) bool {
 	e.size = n
 	f.q.push(e)
 	return true
+}
+
+// sameMoment is how far apart bytes may come that leave together, the early ones
+// late by as much, where there are so many that they are spliced.
+const sameMoment = 500 * time.Microsecond
+
+// fillMore puts bytes that came a moment after the last ones into the same pipe:
+// there are few pipes. e has their times.
+func (f *flow) fillMore(e *entry, room int) int {
+	last := f.q.last()
+	if last == nil || last.pipe == nil || last.size >= spliceBytes || e.due.Sub(last.due) > sameMoment || e.due.Before(last.due) {
+		return 0
+	}
+	n, err := last.pipe.fill(f.src(), room)
+	if err != nil || n == 0 {
+		return 0 // nothing there, or the pipe is full: a new one will tell
+	}
+	f.q.grow(last, n, e)
+	return n
 }
 
 // writeBatch writes what is due.
