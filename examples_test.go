@@ -41,6 +41,23 @@ func TestExamplesLoad(t *testing.T) {
 	}
 }
 
+// TestREADMETopologyLoads: what the README shows in full can be served.
+func TestREADMETopologyLoads(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\napiVersion:")
+	doc, _, _ := strings.Cut(rest, "```")
+	topology, err := experiment.ParseTopology("README.md", []byte("apiVersion:"+doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, ok := topology.Edge("api-service -> db-service"); !ok || e.WhenDown != experiment.DownRefuse {
+		t.Errorf("the edge to the database is %+v", e)
+	}
+}
+
 // TestDemoDocumentsLoad: the demo's documents still load with other addresses.
 func TestDemoDocumentsLoad(t *testing.T) {
 	topology, survives, falls := shop.Documents(map[string]string{

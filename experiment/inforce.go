@@ -66,7 +66,7 @@ func (i Injection) ReceiptOf(title string) fault.Receipt {
 // InjectRequest asks for faults to be put in force.
 type InjectRequest struct {
 	Faults []fault.Fault  `json:"faults"`
-	For    fault.Duration `json:"for,omitempty" doc:"the lease; 10m by default"`
+	For    fault.Duration `json:"for,omitempty" doc:"the lease; 10m by default" strict:"positive"`
 	Seed   *uint64        `json:"seed,omitempty" doc:"makes the draws repeatable; chosen when absent"`
 	// AllowProduction permits to hurt a topology whose environment is production.
 	AllowProduction bool `json:"allowProduction,omitempty"`

@@ -160,7 +160,7 @@ func (g ground) checkNames(f *fault.Fault) error {
 			service(fmt.Sprintf("params.among[%d]", i), n, true)
 		}
 	}
-	if from, to, ok := fault.SplitEdge(f.Target.Edge); ok {
+	if from, to, ok := splitEdge(f.Target.Edge, g.edges); ok {
 		if !slices.ContainsFunc(g.edges, func(e Edge) bool { return e.From == from && e.To == to }) {
 			errs = append(errs, strict.Fieldf("target.edge", "there is no edge %q%s", strict.Clip(fault.EdgeName(from, to)), strict.Suggest(fault.EdgeName(from, to), g.names())))
 		}
@@ -243,7 +243,7 @@ func (g ground) chooser(f *fault.Fault, seed uint64) func(Edge) fault.Params {
 			return s.Cut(request, response)
 		}
 	}
-	if from, to, ok := fault.SplitEdge(t.Edge); ok {
+	if from, to, ok := splitEdge(t.Edge, g.edges); ok {
 		return func(e Edge) fault.Params {
 			if e.From != from || e.To != to {
 				return nil

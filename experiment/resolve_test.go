@@ -184,3 +184,24 @@ func TestShapesFollowTheSeed(t *testing.T) {
 		t.Errorf("only %d choices", len(choices))
 	}
 }
+
+// TestResolveTakesTheVeryName: an edge whose services begin or end with a space
+// is found by its name as it stands, and no edge else is hurt in its place.
+func TestResolveTakesTheVeryName(t *testing.T) {
+	spec := &experiment.TopologySpec{Services: map[string]experiment.Service{"lead": {}, " lead": {}, "b": {}}}
+	for _, to := range []string{"lead", " lead"} {
+		spec.Edges = append(spec.Edges, experiment.Edge{From: "b", To: to, Listen: "127.0.0.1:0"})
+	}
+	for name, want := range map[string]string{
+		"b ->  lead": "b ->  lead", "b -> lead": "b -> lead", "b->lead": "b -> lead", " b   ->   lead ": "b -> lead",
+	} {
+		f := fault.Fault{Kind: fault.NetReset.Name, Target: fault.Target{Edge: name}, Params: fault.NetReset.New()}
+		got, err := experiment.ResolveTargets(spec, nil, &f, 1)
+		if err != nil || !slices.Equal(placed(got), []string{want}) {
+			t.Errorf("%q: %v, %v; want %s", name, placed(got), err, want)
+		}
+		if e, ok := (&experiment.Topology{Spec: *spec}).Edge(name); !ok || e.Name() != want {
+			t.Errorf("Edge(%q) is %q, %v; want %s", name, e.Name(), ok, want)
+		}
+	}
+}

@@ -131,7 +131,8 @@ func finish(s *jsonschema.Schema, t reflect.Type) {
 	walk(t)
 }
 
-// tagged is a property's schema with what the field's type and tags say.
+// tagged is a property's schema with what the field's type and tags say. Only the
+// length of time 0 needs no unit.
 func tagged(p *jsonschema.Schema, f reflect.StructField) *jsonschema.Schema {
 	var words []any
 	if enum := f.Tag.Get("enum"); enum != "" {
@@ -147,6 +148,10 @@ func tagged(p *jsonschema.Schema, f reflect.StructField) *jsonschema.Schema {
 		return &jsonschema.Schema{Description: p.Description, AnyOf: []*jsonschema.Schema{&one, &list}}
 	case words != nil:
 		p.Enum = words
+	case f.Type == reflect.TypeFor[fault.Duration]() && strings.Contains(f.Tag.Get("json"), ",omitempty") && f.Tag.Get("strict") == "":
+		text := *p
+		text.Description = ""
+		return &jsonschema.Schema{Description: p.Description, AnyOf: []*jsonschema.Schema{&text, {Enum: []any{0, "0"}}}}
 	case f.Type.Kind() == reflect.Uint64 || f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Uint64:
 		p.Minimum = "0"
 	case f.Tag.Get("strict") == "positive" && p.Type == "integer":
@@ -171,6 +176,11 @@ func faultSchema(defs jsonschema.Definitions) *jsonschema.Schema {
 	for _, name := range []string{"Target", "Match"} {
 		defs[name] = whole.Definitions[name]
 		finish(&jsonschema.Schema{Definitions: whole.Definitions}, map[string]reflect.Type{"Target": reflect.TypeFor[fault.Target](), "Match": reflect.TypeFor[fault.Match]()}[name])
+	}
+	for name, list := range map[string]string{"Match": "client", "Target": "from"} {
+		if p, ok := defs[name].Properties.Get(list); ok { // an empty one is refused: it would widen what is hurt
+			p.AnyOf[1].MinItems = new(uint64(1))
+		}
 	}
 	def.Properties.Delete("at")
 	if active, ok := def.Properties.Get("maxActive"); ok {
@@ -203,6 +213,12 @@ func kindSchema(defs jsonschema.Definitions, k *fault.Kind) *jsonschema.Schema {
 	def := s.Definitions[k.Name]
 	finish(&jsonschema.Schema{Definitions: jsonschema.Definitions{t.Name(): def}}, t)
 	def.Description = k.Doc
+	def.Required = nil
+	for _, p := range k.Describe().Params {
+		if p.Required {
+			def.Required = append(def.Required, p.Name)
+		}
+	}
 	defs[k.Name] = def
 
 	is, then := jsonschema.NewProperties(), jsonschema.NewProperties()

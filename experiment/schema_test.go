@@ -142,6 +142,11 @@ func TestSchemaRefusesEachMistake(t *testing.T) {
 		"{target: {service: a}, params: {delay: 1s}}",
 		"{kind: net.latency, target: {service: a}}",
 		"{kind: net.latency, target: {service: a}, params: {}}",
+		"{kind: net.latency, target: {service: a}, params: {delay: 0}}",
+		"{kind: net.drop, target: {service: a}, params: {rate: 2}}",
+		"{kind: net.timeout, target: {service: a}, params: {after: 30}}",
+		"{kind: net.timeout, target: {service: a}, match: {client: []}}",
+		"{kind: net.timeout, target: {service: a, from: []}}",
 		"{kind: net.latency, target: {service: a}, params: {dealy: 1s}}",
 		"{kind: net.latency, target: {service: a}, params: {delay: 500}}",
 		"{kind: net.latency, target: {service: a}, params: {delay: -1s}}",
@@ -157,6 +162,34 @@ func TestSchemaRefusesEachMistake(t *testing.T) {
 	} {
 		if check(bad) == nil {
 			t.Errorf("the schema takes %s", bad)
+		}
+	}
+}
+
+// TestSchemaTakesWhatIsTaken: what may be left out or be 0 for Load, may for the
+// schema.
+func TestSchemaTakesWhatIsTaken(t *testing.T) {
+	s := compile(t, "experiment")
+	topology, err := experiment.ParseTopology("t.yaml", []byte("{apiVersion: chaosctl.dev/v1alpha1, kind: Topology, metadata: {name: x}, spec: {services: {a: {address: '127.0.0.1:1'}, b: {address: '127.0.0.1:2'}}, edges: [{from: b, to: a, listen: '127.0.0.1:0'}]}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, good := range []string{
+		"{kind: net.drop, target: {service: a}}",
+		"{kind: net.drop, target: {service: a}, params: {}}",
+		"{kind: net.drop, target: {service: a}, params: {correlation: 25%}}",
+		"{kind: net.timeout, target: {service: a}, params: {after: 0}}",
+		"{kind: net.timeout, target: {service: a}, params: {after: '0'}}",
+		"{kind: net.latency, target: {service: a}, params: {delay: 1s, jitter: 0}}",
+		"{kind: net.reset, target: {service: a}, match: {client: [127.0.0.1]}}",
+		"{kind: net.reset, target: {service: a}, match: {client: 127.0.0.1}}",
+	} {
+		doc := []byte("{apiVersion: chaosctl.dev/v1alpha1, kind: Experiment, metadata: {name: x}, spec: {steps: [{for: 1s, faults: [" + good + "]}]}}")
+		if _, err := experiment.Load(experiment.Input{File: "e.yaml", Data: doc, Server: topology}); err != nil {
+			t.Fatalf("%s: %v", good, err)
+		}
+		if err := s.Validate(values(t, doc)[0]); err != nil {
+			t.Errorf("%s: %v", good, err)
 		}
 	}
 }

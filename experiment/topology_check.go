@@ -303,9 +303,21 @@ func (p *Protected) Validate() error {
 	return errors.Join(append(errs, m.Validate())...)
 }
 
-// Edge returns the edge with a name, "caller -> callee"; spaces do not matter.
+// splitEdge takes the name of an edge apart: the very name of one, whose services
+// may begin and end with spaces, else a name in which spaces do not matter.
+func splitEdge(name string, edges []Edge) (from, to string, ok bool) {
+	for _, e := range edges {
+		if e.Name() == name {
+			return e.From, e.To, true
+		}
+	}
+	return fault.SplitEdge(name)
+}
+
+// Edge returns the edge with a name, "caller -> callee". Unless it is the very name
+// of one, spaces do not matter.
 func (t *Topology) Edge(name string) (Edge, bool) {
-	from, to, ok := fault.SplitEdge(name)
+	from, to, ok := splitEdge(name, t.Spec.Edges)
 	if ok {
 		for _, e := range t.Spec.Edges {
 			if e.From == from && e.To == to {

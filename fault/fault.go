@@ -55,8 +55,9 @@ type Target struct {
 	Service string `json:"service,omitempty" doc:"hurt on every edge to it, or in its processes"`
 	// Edge is one edge, "caller -> callee".
 	Edge string `json:"edge,omitempty" doc:"one edge: caller -> callee"`
-	// From is the calling side: it narrows Service, or is one side of a cut.
-	From []string `json:"from,omitempty" doc:"the callers that service is narrowed to, or one side of a cut"`
+	// From is the calling side: it narrows Service, or is one side of a cut. An empty
+	// list is refused, as that of Match.Client.
+	From []string `json:"from,omitzero" doc:"the callers that service is narrowed to, or one side of a cut"`
 	// To is the other side of a cut.
 	To []string `json:"to,omitempty" doc:"the other side of a cut"`
 }
@@ -95,6 +96,9 @@ func (t Target) Validate() error {
 		errs = append(errs, strict.Fieldf("to", "goes with `from`, not with `service`"))
 	case t.Service == "" && t.Edge == "" && (len(t.From) == 0 || len(t.To) == 0):
 		errs = append(errs, strict.Fieldf("", "`from` and `to` go together"))
+	}
+	if t.From != nil && len(t.From) == 0 {
+		errs = append(errs, strict.Fieldf("from", "is empty; name a service, or leave it out"))
 	}
 	for i, s := range t.From {
 		if s == "" {
@@ -144,8 +148,9 @@ type Match struct {
 	// Query parameters that must be there; each value is a glob.
 	Query map[string]string `json:"query,omitempty" doc:"query parameters that must be there, each with a glob over its value"`
 	// Client holds the callers' addresses as the relay sees them: single ones, or
-	// networks in CIDR notation. One of them must fit; any does if empty.
-	Client []string `json:"client,omitempty" doc:"addresses of callers, each an IP address or a network such as 10.0.0.0/8; any by default; TCP edges, too"`
+	// networks in CIDR notation. One of them must fit; any does if nil. What is there and
+	// empty is refused: a list that a program has left empty must not hurt everybody.
+	Client []string `json:"client,omitzero" doc:"addresses of callers, each an IP address or a network such as 10.0.0.0/8; any by default; TCP edges, too"`
 }
 
 // OnRequests tells whether it asks for anything that only requests have.
@@ -173,6 +178,9 @@ func (m *Match) Validate() error {
 		if _, err := path.Match(v, ""); err != nil || k == "" {
 			errs = append(errs, strict.Fieldf("query."+k, "must be a name with a glob, not %q", strict.Clip(v)))
 		}
+	}
+	if m.Client != nil && len(m.Client) == 0 {
+		errs = append(errs, strict.Fieldf("client", "is empty; give an address, or leave it out to hurt every caller"))
 	}
 	if len(m.Client) > maxMembers {
 		return errors.Join(append(errs, strict.Fieldf("client", "names more than %d addresses; give a network", maxMembers))...)

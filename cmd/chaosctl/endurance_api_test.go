@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -37,6 +38,7 @@ func TestStuckPeersAndTheAPI(t *testing.T) {
 	firehose := s.proxy("firehose", p.flood, "")
 	stalled := s.proxy("slow-firehose", p.flood, `,"toxics":[{"type":"latency","attributes":{"latency":500}},{"type":"bandwidth","attributes":{"rate":1000}}]`)
 	dead := s.proxy("dead", p.dead, "")
+	start := s.resources()
 	p.mute(t, firehose)
 	for i := range 100 {
 		p.mute(t, []string{firehose, stalled}[i%2])
@@ -71,12 +73,14 @@ func TestStuckPeersAndTheAPI(t *testing.T) {
 	p.report(t)
 	t.Logf("the server: %s", s.resources())
 	p.stillStuck()
+	p.leave(t, start)
 	s.stop()
 }
 
 type stuckPeers struct {
 	toxi        *toxi
 	dead, flood string // upstreams
+	stuck       []net.Conn
 	resetting   sync.RWMutex
 	problems
 }
@@ -117,6 +121,7 @@ func (p *stuckPeers) mute(t *testing.T, addr string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
+	p.stuck = append(p.stuck, c)
 	if _, err := c.Write([]byte("hello")); err != nil {
 		t.Fatal(err)
 	}
@@ -166,6 +171,27 @@ func (p *stuckPeers) stillStuck() {
 	}
 	if e := edges["dead"]; e.Accepted < 100 || e.BytesOut > 0 {
 		p.toxi.t.Errorf("the dead upstream is not: %+v", e)
+	}
+}
+
+// leave closes the clients: what was kept for them must go.
+func (p *stuckPeers) leave(t *testing.T, start usage) {
+	t.Helper()
+	for _, c := range p.stuck {
+		_ = c.(*net.TCPConn).SetLinger(0) // after a FIN the dials would go on
+		_ = c.Close()
+	}
+	// Each loop keeps a few pipes, and two sockets of its own once it has delayed
+	// bytes; callers of the API may be connected still.
+	kept := 8*runtime.NumCPU() + 8
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	u := p.toxi.resources()
+	for began := time.Now(); time.Since(began) < patience && (u.descriptors > start.descriptors+kept || u.pipes > start.pipes+kept); u = p.toxi.resources() {
+		pause(timer, 50*time.Millisecond, nil)
+	}
+	if u.descriptors > start.descriptors+kept || u.pipes > start.pipes+kept {
+		t.Errorf("without clients it keeps %s; at the start: %s\n%q", u, start, u.names)
 	}
 }
 

@@ -23,29 +23,14 @@ import (
 	"time"
 )
 
-// built is chaosctl as users have it: without the race detector, whatever these
+// plain builds chaosctl as users have it: without the race detector, whatever these
 // tests have.
-var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "chaosctl-built")
-	if err != nil {
-		return "", err
-	}
-	bin := filepath.Join(dir, "chaosctl")
-	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return bin, nil
-})
-
-// plain returns the binary of built.
 func plain(t *testing.T) string {
 	t.Helper()
-	bin, err := built()
-	if err != nil {
-		t.Fatal(err)
+	bin := filepath.Join(t.TempDir(), "chaosctl")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
 	}
-	dir := filepath.Dir(bin)
-	t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
 	return bin
 }
 
@@ -91,6 +76,13 @@ func startToxi(t testing.TB, bin string, args ...string) *toxi {
 		*url = "http://" + m[1]
 	}
 	return s
+}
+
+// in is the server within a subtest.
+func (s *toxi) in(t testing.TB) *toxi {
+	c := *s
+	c.t = t
+	return &c
 }
 
 // stop ends the server as a user would, and looks at how it ended.

@@ -69,6 +69,33 @@ func TestToggleUnderLoad(t *testing.T) {
 	s.stop()
 }
 
+// TestLoadNoticesLoss: the load that TestToggleUnderLoad stands on notices bytes
+// that are missing, in either direction.
+func TestLoadNoticesLoss(t *testing.T) {
+	s := startToxi(t, "")
+	for i, stream := range []string{"", "upstream", "downstream"} {
+		l := &load{t: t, toxi: s}
+		toxics := ""
+		if stream != "" {
+			toxics = fmt.Sprintf(`,"toxics":[{"type":"packet_loss","stream":%q,"attributes":{"loss_rate":0.3}}]`, stream)
+		}
+		relay := s.proxy(fmt.Sprintf("p%d", i), upstream(t, "127.0.0.1:0", l.serve), toxics)
+		for n := range uint64(20) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			cancel() // one burst, and the end
+			if _, err := l.life(ctx, relay, n, rand.New(rand.NewPCG(n, 6))); err != nil {
+				l.note("%v", err)
+			}
+		}
+		l.mu.Lock()
+		if noticed := l.count > 0; noticed != (stream != "") {
+			t.Errorf("loss %q: noticed %t: %v", stream, noticed, l.first)
+		}
+		l.mu.Unlock()
+	}
+	s.stop()
+}
+
 // load is what the goroutines of the test share.
 type load struct {
 	t      testing.TB
@@ -76,7 +103,8 @@ type load struct {
 	names  []string
 	relays []string
 	problems
-	calls, resets, lives, delayed atomic.Int64
+	calls, lives, delayed       atomic.Int64
+	resetsBegun, resetsAnswered atomic.Int64 // a toxic of a generation knows how many were answered before
 
 	seen sync.Map // injection id to seenFault, the last that was seen
 }
@@ -203,12 +231,15 @@ func harmless(r *rand.Rand) (kind, attributes string, held bool) {
 
 func toxicity(r *rand.Rand) float64 { return []float64{0, 0.1, 0.5, 1}[r.IntN(4)] }
 
-// ask is a call to Toxiproxy's API that must work, unless the toxic may have been
-// lifted by a reset after generation.
+// strict is a generation from which nothing is forgiven.
+const strict = -1
+
+// ask is a call to Toxiproxy's API that must work, unless a reset after generation
+// may have lifted the toxic.
 func (l *load) ask(method, path, body string, generation int64) bool {
 	code, answer, err := l.toxi.call(l.toxi.http, method, l.toxi.api+path, body)
 	l.calls.Add(1)
-	if code == 404 && l.resets.Load() != generation {
+	if code == 404 && generation != strict && l.resetsBegun.Load() != generation {
 		return false
 	}
 	if err != nil || code >= 300 {
@@ -234,12 +265,12 @@ func (l *load) toggle(ctx context.Context, proxy string, r *rand.Rand) {
 		if len(now) > 0 {
 			i = r.IntN(len(now))
 		}
-		generation := l.resets.Load()
+		generation := l.resetsAnswered.Load()
 		switch what := r.IntN(12); {
 		case what == 0 && r.IntN(20) == 0:
-			l.resets.Add(1)
-			l.ask("POST", "/reset", "", 0)
-			l.resets.Add(1)
+			l.resetsBegun.Add(1)
+			l.ask("POST", "/reset", "", strict)
+			l.resetsAnswered.Add(1)
 			now = nil
 		case len(now) > 0 && (what < 4 || len(now) > 5):
 			l.ask("DELETE", base+"/"+now[i].name, "", now[i].generation)
@@ -255,7 +286,7 @@ func (l *load) toggle(ctx context.Context, proxy string, r *rand.Rand) {
 			x := inForce{fmt.Sprintf("t%d", n), kind, generation}
 			stream := []string{"upstream", "downstream", "both"}[r.IntN(3)]
 			if !l.ask("POST", base, fmt.Sprintf(`{"name":%q,"type":%q,"stream":%q,"toxicity":%g,"attributes":%s}`,
-				x.name, kind, stream, toxicity(r), attributes), 0) {
+				x.name, kind, stream, toxicity(r), attributes), strict) {
 				break
 			}
 			if !held {
@@ -355,16 +386,16 @@ func (l *load) measure(ctx context.Context) {
 	defer timer.Stop()
 	r := rand.New(rand.NewPCG(4, 4))
 	for n := uint64(0); pause(timer, 500*time.Millisecond, ctx.Done()); n++ {
-		generation := l.resets.Load()
+		generation := l.resetsAnswered.Load()
 		const at = "/proxies/p0/toxics"
-		l.ask("POST", at, fmt.Sprintf(`{"name":"felt","type":"latency","stream":"both","attributes":{"latency":%d}}`, delay.Milliseconds()), 0)
+		l.ask("POST", at, fmt.Sprintf(`{"name":"felt","type":"latency","stream":"both","attributes":{"latency":%d}}`, delay.Milliseconds()), strict)
 		once, cancel := context.WithTimeout(ctx, time.Minute)
 		began := time.Now()
 		cancel() // one burst, and the end
 		_, err := l.life(once, l.relays[0], 1<<63|n, r)
 		took := time.Since(began)
 		l.ask("DELETE", at+"/felt", "", generation)
-		if generation != l.resets.Load() {
+		if generation != l.resetsBegun.Load() {
 			continue
 		}
 		if err != nil {

@@ -39,6 +39,7 @@ func TestFinish(t *testing.T) {
 		{"wrapped", fmt.Errorf("start: %w", badInput("try that", "no")), 2, "chaosctl: no\nhint: try that\n"},
 		{"problems", experiment.Problems{{File: "f", Line: 1, Column: 2, Path: "a.b", Message: "is bad"}}, 2, "chaosctl: there is a mistake\nf:1:2: a.b: is bad\n"},
 		{"hostile", errors.New("a\x1b[2Jb\u009bc"), 1, "chaosctl: a?[2Jb?c\n"},
+		{"forged lines", badInput("did you mean `a\nb\tc`?", "no edge a\nended: pass"), 2, "chaosctl: no edge a\n  ended: pass\nhint: did you mean `a\\nb\\tc`?\n"},
 		{"interrupted", fmt.Errorf("ask: %w", context.Canceled), 4, "chaosctl: interrupted\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -48,6 +49,24 @@ func TestFinish(t *testing.T) {
 				t.Errorf("exit %d, %q; want %d, %q", code, b.String(), tt.code, tt.want)
 			}
 		})
+	}
+}
+
+// A name that holds line breaks forges neither a line nor a row.
+func TestHostileNames(t *testing.T) {
+	var out, said bytes.Buffer
+	a := &app{env: Env{Stdout: &out, Stderr: &said}}
+	columns(&out, [][]string{{"ID", "EDGE"}, {"1", "a\nb\tc\rd\x1b[2J"}})
+	if err := a.printClosed([]experiment.Connection{{ID: 7, Client: "x:1", Edge: "a\n8: y:1 on b -> c"}}, &closeFlags{}); err != nil {
+		t.Fatal(err)
+	}
+	a.say("note: %s", "a\nhalted")
+	want := "ID  EDGE\n1   a\\nb\\tc\\rd?[2J\nclosed 7: x:1 on a\\n8: y:1 on b -> c, after 0s\n"
+	if got := out.String(); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if got := said.String(); got != "note: a\\nhalted\n" {
+		t.Errorf("said %q", got)
 	}
 }
 

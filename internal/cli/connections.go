@@ -165,11 +165,11 @@ func (a *app) printClosed(closed []experiment.Connection, f *closeFlags) error {
 		done = "reset"
 	}
 	if f.all {
-		a.printf("%s %s of %s\n", done, count(len(closed), "connection"), f.edge)
+		a.printf("%s %s of %s\n", done, count(len(closed), "connection"), line(f.edge))
 		return nil
 	}
 	for _, c := range closed {
-		a.printf("%s %d: %s on %s, after %s\n", done, c.ID, c.Client, c.Edge, ageOf(c))
+		a.printf("%s %d: %s on %s, after %s\n", done, c.ID, c.Client, line(c.Edge), ageOf(c))
 	}
 	return nil
 }

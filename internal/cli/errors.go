@@ -72,12 +72,13 @@ func reading(err error) (*experiment.Error, int) {
 }
 
 func (a *app) printError(e *experiment.Error) {
-	fmt.Fprintf(a.env.Stderr, "chaosctl: %s\n", safe(e.Message))
+	// Errors that were joined have a line each; what follows the first is set off.
+	fmt.Fprintf(a.env.Stderr, "chaosctl: %s\n", strings.ReplaceAll(safe(e.Message), "\n", "\n  "))
 	for _, p := range e.Problems {
-		fmt.Fprintf(a.env.Stderr, "%s\n", safe(p.Error()))
+		fmt.Fprintf(a.env.Stderr, "%s\n", line(p.Error()))
 	}
 	if e.Hint != "" {
-		fmt.Fprintf(a.env.Stderr, "hint: %s\n", safe(e.Hint))
+		fmt.Fprintf(a.env.Stderr, "hint: %s\n", line(e.Hint))
 	}
 }
 
@@ -106,6 +107,12 @@ func safe(s string) string {
 		}
 		return '?'
 	}, s)
+}
+
+// line is safe for text that must not break a line or a table: what would is
+// written as \n, \r and \t.
+func line(s string) string {
+	return safe(strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s))
 }
 
 // flagError rewords what pflag says and suggests a near flag.

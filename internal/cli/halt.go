@@ -54,7 +54,7 @@ func (a *app) printHalt(res experiment.HaltResult) {
 		a.printf("lifted %s: %s\n", count(len(res.Lifted), "injection"), strings.Join(res.Lifted, ", "))
 	}
 	for _, s := range res.Stuck {
-		a.printf("STUCK %s\n", s)
+		a.printf("STUCK %s\n", line(s))
 	}
 }
 

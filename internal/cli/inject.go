@@ -61,7 +61,7 @@ func (a *app) inject(ctx context.Context, req experiment.InjectRequest) error {
 	}
 	a.printf("injected %s\n", in.ID)
 	for _, armed := range in.Armed {
-		a.printf("  %s: %s\n", armed.Fault.Kind, armed.Touches)
+		a.printf("  %s: %s\n", armed.Fault.Kind, line(armed.Touches))
 	}
 	a.printf("lifts itself in %s (%s); sooner with: chaosctl lift %s\n",
 		short(time.Duration(in.Until.Sub(in.Since).Round(time.Second))), in.Until.Local().Format(time.TimeOnly), in.ID)

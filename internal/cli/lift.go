@@ -79,7 +79,7 @@ func (a *app) printLifted(in experiment.Injection) {
 	r := in.Receipt()
 	switch in.State {
 	case experiment.Stuck:
-		a.printf("STUCK %s: %s\n", in.ID, in.Problem)
+		a.printf("STUCK %s: %s\n", in.ID, line(in.Problem))
 	case experiment.Expired:
 		a.printf("%s was over already: its lease ended\n", in.ID)
 	default:

@@ -57,7 +57,7 @@ func (a *app) printJSON(v any) error {
 
 // say writes a line for a person to stderr.
 func (a *app) say(format string, args ...any) {
-	fmt.Fprintln(a.env.Stderr, safe(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(a.env.Stderr, line(fmt.Sprintf(format, args...)))
 }
 
 // printf writes text to stdout.
@@ -73,7 +73,7 @@ func columns(w io.Writer, rows [][]string) {
 			if i > 0 {
 				fmt.Fprint(tw, "\t")
 			}
-			fmt.Fprint(tw, strings.ReplaceAll(safe(cell), "\n", " "))
+			fmt.Fprint(tw, line(cell))
 		}
 		fmt.Fprintln(tw)
 	}

@@ -65,7 +65,7 @@ func (p *progress) show(ev experiment.Event) {
 		return
 	}
 	p.told = now
-	fmt.Fprintln(p.w, safe(now.Format(time.TimeOnly)+" "+plainLine(ev)))
+	fmt.Fprintln(p.w, line(now.Format(time.TimeOnly)+" "+plainLine(ev)))
 }
 
 // say puts a line above whatever is redrawn.

@@ -87,6 +87,16 @@ func TestProgressPlain(t *testing.T) {
 	}
 }
 
+// A name in an event forges no line.
+func TestProgressIsOneLine(t *testing.T) {
+	var b bytes.Buffer
+	p := &progress{w: &b, now: time.Now}
+	p.show(experiment.Event{Seq: 1, Type: "run-started", ID: "r-1", Message: "toxiproxy -> a\n16:00:00 ended: pass"})
+	if got := b.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `a\n16:00:00 ended: pass`) {
+		t.Errorf("got %q", got)
+	}
+}
+
 // On a terminal each frame takes the place of the one before, also a shorter
 // one, and close takes the last away.
 func TestProgressRedraws(t *testing.T) {

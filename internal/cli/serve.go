@@ -193,23 +193,23 @@ type readyLine struct {
 }
 
 func (a *app) ready(addr string, g *ground, side *sideDoor) error {
-	line := readyLine{API: "http://" + addr, Toxiproxy: side.url(), Relays: []experiment.EdgeStatus{}}
+	ready := readyLine{API: "http://" + addr, Toxiproxy: side.url(), Relays: []experiment.EdgeStatus{}}
 	var words []string
 	for _, e := range g.relays.Status() {
-		line.Relays = append(line.Relays, e)
-		words = append(words, e.Name+" on "+e.Listen)
+		ready.Relays = append(ready.Relays, e)
+		words = append(words, line(e.Name)+" on "+e.Listen)
 	}
 	if a.json() {
-		return a.printLine(line)
+		return a.printLine(ready)
 	}
 	relays := "no relays"
 	if len(words) > 0 {
 		relays = "relays " + strings.Join(words, ", ")
 	}
-	if line.Toxiproxy != "" {
-		relays = "toxiproxy " + line.Toxiproxy + ", " + relays
+	if ready.Toxiproxy != "" {
+		relays = "toxiproxy " + ready.Toxiproxy + ", " + relays
 	}
-	a.printf("ready: api %s, %s\n", line.API, relays)
+	a.printf("ready: api %s, %s\n", ready.API, relays)
 	return a.written()
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,6 +66,10 @@ on stdout. What differs from the original is in docs/toxiproxy.md.`,
 		case help:
 			return cmd.Help()
 		case err != nil:
+			var unknown *pflag.NotExistError
+			if errors.As(err, &unknown) && len(unknown.GetSpecifiedShortnames()) > 1 {
+				return badInput("see `chaosctl toxiproxy --help`", "toxiproxy has no flag -%s", unknown.GetSpecifiedShortnames())
+			}
 			return flagError(cmd, err)
 		case fs.NArg() > 0:
 			return nothing(cmd, fs.Args())
@@ -113,6 +118,18 @@ func asToxiproxy(program string, args []string) []string {
 	return args
 }
 
+// address is where the API listens. A host may be written as in a URL, [::1].
+func (f *toxiproxyFlags) address(ctx context.Context) (string, error) {
+	if _, err := net.DefaultResolver.LookupPort(ctx, "tcp", f.port); err != nil {
+		return "", badInput("0 picks a free one", "-port must be from 0 to 65535, not %q", f.port)
+	}
+	host := f.host
+	if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") {
+		host = strings.TrimSuffix(inner, "]")
+	}
+	return net.JoinHostPort(host, f.port), nil
+}
+
 func (a *app) toxiproxy(ctx context.Context, f *toxiproxyFlags) error {
 	log, done := a.toxiproxyLog()
 	defer done()
@@ -125,7 +142,11 @@ func (a *app) toxiproxy(ctx context.Context, f *toxiproxyFlags) error {
 			return err
 		}
 	}
-	ln, err := a.listenToxiproxy(ctx, net.JoinHostPort(f.host, f.port), "error", "-host and -port")
+	addr, err := f.address(ctx)
+	if err != nil {
+		return err
+	}
+	ln, err := a.listenToxiproxy(ctx, addr, "error", "-host and -port")
 	if err != nil {
 		return err
 	}
@@ -148,7 +169,7 @@ func (a *app) toxiproxy(ctx context.Context, f *toxiproxyFlags) error {
 		seed = *f.seed.value
 	}
 	door, err := a.openDoor(ctx, g, log, doorFlags{
-		state: f.state, config: f.config, seed: seed, proxyMetrics: f.proxyMetrics, runtimeMetrics: f.runtimeMetrics,
+		onlyHost: onlyHost(ln, f.host), state: f.state, config: f.config, seed: seed, proxyMetrics: f.proxyMetrics, runtimeMetrics: f.runtimeMetrics,
 	})
 	if err != nil {
 		return errors.Join(err, ln.Close(), g.close(ctx))
@@ -200,10 +221,11 @@ func (a *app) runToxiproxy(ctx context.Context, ln net.Listener, g *ground, door
 func (a *app) listenToxiproxy(ctx context.Context, addr string, code experiment.Code, flags string) (net.Listener, error) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return nil, &experiment.Error{
-			Code: code, Message: fmt.Sprintf("the Toxiproxy API cannot listen on %s: %s", addr, cause(err)),
-			Hint: "is another Toxiproxy running there? choose another address with " + flags,
+		hint := "choose another address with " + flags
+		if errors.Is(err, syscall.EADDRINUSE) {
+			hint = "is another Toxiproxy running there? " + hint
 		}
+		return nil, &experiment.Error{Code: code, Message: fmt.Sprintf("the Toxiproxy API cannot listen on %s: %s", addr, cause(err)), Hint: hint}
 	}
 	if tcp, ok := ln.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
 		a.say("warning: the Toxiproxy API listens on %s without any protection: whoever reaches it can open ports and cut connections", ln.Addr())
@@ -211,9 +233,18 @@ func (a *app) listenToxiproxy(ctx context.Context, addr string, code experiment.
 	return ln, nil
 }
 
+// onlyHost is the name that requests may be for: the given one where nobody but
+// this machine reaches the API, else any, which is said by none.
+func onlyHost(ln net.Listener, given string) string {
+	if tcp, ok := ln.Addr().(*net.TCPAddr); ok && tcp.IP.IsLoopback() {
+		return given
+	}
+	return ""
+}
+
 // doorFlags choose what the door is opened with.
 type doorFlags struct {
-	state, config                string
+	onlyHost, state, config      string
 	seed                         uint64
 	proxyMetrics, runtimeMetrics bool
 }
@@ -222,7 +253,7 @@ type doorFlags struct {
 func (a *app) openDoor(ctx context.Context, g *ground, log *slog.Logger, f doorFlags) (*toxiproxy.Door, error) {
 	ctx = experiment.WithActor(ctx, engine.OwnerToxiproxy)
 	door := toxiproxy.New(toxiproxy.Config{
-		Edges: g.engine, Faults: g.engine, Watch: g.engine, Seed: f.seed, Version: version().Chaosctl,
+		Edges: g.engine, Faults: g.engine, Watch: g.engine, Seed: f.seed, Version: version().Chaosctl, OnlyHost: f.onlyHost,
 		ProxyMetrics: f.proxyMetrics, RuntimeMetrics: f.runtimeMetrics, State: f.state, Log: log,
 	})
 	notes, err := door.Restore(ctx)

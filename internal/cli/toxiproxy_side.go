@@ -41,7 +41,8 @@ func (a *app) openSide(ctx context.Context, g *ground, f *serveFlags) (*sideDoor
 		return nil, err
 	}
 	log := slog.New(slog.NewTextHandler(a.env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	door, err := a.openDoor(ctx, g, log, doorFlags{state: f.proxies, seed: uint64(time.Now().UnixNano())})
+	host, _, _ := net.SplitHostPort(f.toxiproxy) // it is good: we listen there
+	door, err := a.openDoor(ctx, g, log, doorFlags{onlyHost: onlyHost(ln, host), state: f.proxies, seed: uint64(time.Now().UnixNano())})
 	if err != nil {
 		_ = ln.Close() // nothing was served on it
 		return nil, err

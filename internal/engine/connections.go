@@ -79,12 +79,17 @@ func injectionsOf(changes []string) []string {
 // edgeNamed is the name of an edge that is served, as it is written there.
 func (e *Engine) edgeNamed(said string) (string, error) {
 	var names []string
-	from, to, ok := fault.SplitEdge(said)
 	for _, s := range e.cfg.Relays.Status() {
-		if ok && s.Name == fault.EdgeName(from, to) {
-			return s.Name, nil
-		}
 		names = append(names, s.Name)
+	}
+	spaced := "" // the name if spaces do not matter
+	if from, to, ok := fault.SplitEdge(said); ok {
+		spaced = fault.EdgeName(from, to)
+	}
+	for _, name := range []string{said, spaced} {
+		if slices.Contains(names, name) {
+			return name, nil
+		}
 	}
 	hint := "no edge has a relay"
 	if len(names) > 0 {

@@ -37,7 +37,7 @@ func (b *events) publish(ev experiment.Event) {
 	b.seq++
 	ev.Seq, ev.Time = b.seq, time.Now()
 	if len(b.kept) >= keepEvents {
-		b.kept = append(b.kept[:0:0], b.kept[keepEvents/2:]...)
+		b.kept = b.kept[:copy(b.kept, b.kept[keepEvents/2:])]
 	}
 	b.kept = append(b.kept, ev)
 	for s := range b.subs {

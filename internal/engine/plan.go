@@ -48,12 +48,13 @@ func planOf(l *experiment.Loaded, r experiment.RunRequest, drivers []driver.Driv
 func (e *Engine) load(r experiment.RunRequest) (*experiment.Loaded, error) {
 	in := experiment.Input{File: r.File, Data: []byte(r.Document), TopologyData: []byte(r.Topology), Set: r.Set, Server: e.cfg.Topology}
 	loaded, err := experiment.Load(in)
-	if now := e.Topology(); err != nil && now != in.Server {
-		// It may hurt an edge that has come at run time. A document with a topology
-		// of its own is not held against those.
+	// It may hurt an edge that has come at run time. A document with a topology of
+	// its own is not held against those. Against a topology without services nothing
+	// has been held yet.
+	if now := e.Topology(); now != in.Server && (err != nil || in.Server.Spec.Services == nil) {
 		in.Server = now
-		if l, again := experiment.Load(in); again == nil {
-			loaded, err = l, nil
+		if l, again := experiment.Load(in); again == nil || err == nil {
+			loaded, err = l, again
 		}
 	}
 	if err != nil {

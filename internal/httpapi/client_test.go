@@ -240,3 +240,20 @@ func TestWaitRun(t *testing.T) {
 		t.Errorf("a run that never was: %v", err)
 	}
 }
+
+// A list that a program has left empty goes to the server as such, and is refused:
+// left out, it would hurt everybody.
+func TestClientSendsEmptyLists(t *testing.T) {
+	s := start(t, func(*Config) {})
+	c := connect(t, s.addr)
+	for field, f := range map[string]fault.Fault{
+		"match.client": {Target: fault.Target{Service: "a"}, Match: &fault.Match{Client: []string{}}},
+		"target.from":  {Target: fault.Target{Service: "a", From: []string{}}},
+	} {
+		f.Kind, f.Params = fault.NetReset.Name, fault.NetReset.New()
+		_, err := c.Inject(t.Context(), experiment.InjectRequest{Faults: []fault.Fault{f}})
+		if err == nil || !strings.Contains(err.Error(), field+": is empty") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}

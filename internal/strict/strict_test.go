@@ -247,6 +247,9 @@ func TestSuggest(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", word, got, want)
 		}
 	}
+	if got, want := Suggest("edge", []string{"edge\n\x1b"}), "; did you mean `edge\\n\\x1b`?"; got != want {
+		t.Errorf("hostile: got %q, want %q", got, want)
+	}
 	if got := Suggest("a", nil); got != "" {
 		t.Errorf("no candidates: %q", got)
 	}

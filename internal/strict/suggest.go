@@ -2,7 +2,9 @@ package strict
 
 import (
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // maxWord is the length of the longest word that is compared.
@@ -30,11 +32,20 @@ func Suggest(word string, candidates []string) string {
 	}
 	switch {
 	case best != "":
-		return "; did you mean `" + best + "`?"
+		return "; did you mean `" + oneLine(best) + "`?"
 	case len(sorted) > 0 && len(sorted) <= 16:
-		return "; there are: " + strings.Join(sorted, ", ")
+		return "; there are: " + oneLine(strings.Join(sorted, ", "))
 	}
 	return ""
+}
+
+// oneLine escapes what could forge a line of a message.
+func oneLine(s string) string {
+	if !strings.ContainsFunc(s, unicode.IsControl) {
+		return s
+	}
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
 }
 
 // distance is the number of insertions, deletions, replacements and swaps of

@@ -16,6 +16,12 @@ const (
 	wrongOurs     = `attributes\.\w+ must be a whole number of (milliseconds|microseconds|bytes|KB/s) from [01] to \d+, not (\\?"[^"\\]*\\?"|[^\s",]+)`
 )
 
+// What either says of a body or a field of the wrong type.
+const (
+	typeOriginal = `json: cannot unmarshal \w+( [^ ]+)? into Go (value of type (\[\])?(\w+\.\w+|struct \{.*? \})|struct field [\w.]+ of type [\w.]+)`
+	typeOurs     = `(\w+ )?must be (a text|true or false|an object such as \{.*?\}|a list such as \[.*?\]), not (a|an) (list|object|text|number|boolean)`
+)
+
 // differences are the answers that we give otherwise on purpose; docs/toxiproxy.md
 // tells users the same.
 var differences = []difference{
@@ -42,8 +48,8 @@ var differences = []difference{
 		ours: `toxicity must be a number from 0 to 1, not (\\"|[^"])+`,
 	},
 	{
-		why: "a body that is no object is refused without the names of the original's Go types",
-		ask: `/toxics(/t)? ([^{]|\{}\{)`, original: `Go value of type (toxics\.ToxicWrapper|struct \{.*\})`, ours: `Go value of type (toxiproxy\.ToxicWrapper|struct \{.*\})`,
+		why: "what has the wrong type is refused in words, without the names of the original's Go types",
+		ask: `^(POST|PATCH) /(proxies|populate)`, original: typeOriginal, ours: typeOurs,
 	},
 	{
 		why: "a whole number may be written as 100.0 or 1e3",
@@ -74,6 +80,10 @@ var differences = []difference{
 		ask: `^POST /proxies/z \{"upstream":""\}`, original: answer200, ours: answer400 + `missing required field: upstream.*`,
 	},
 	{
+		why: "the same in /populate: the original leaves the proxy disabled",
+		ask: `^GET /proxies$`, original: `"b":\{"name":"b","listen":"[^"]+","upstream":"[^"]+","enabled":false`, ours: `"b":\{"name":"b","listen":"[^"]+","upstream":"[^"]+","enabled":true`,
+	},
+	{
 		why: "an update whose address cannot be had has changed nothing: the original leaves the proxy disabled, at the new address",
 		ask: `^GET /proxies/[xy]$`, original: `"listen":"[^"]+","upstream":"[^"]+","enabled":false`, ours: `"listen":"[^"]+","upstream":"[^"]+","enabled":true`,
 	},
@@ -96,6 +106,10 @@ var differences = []difference{
 	{
 		why: "web pages may not ask: the API has no other protection",
 		ask: `\nOrigin:`, original: `(?s)\AHTTP/1\.1 20[04] .*`, ours: `(?s)\AHTTP/1\.1 403 .*requests from web pages.*`,
+	},
+	{
+		why: "nor may they ask under a name of their own, while the API listens on loopback",
+		ask: `\nHost: evil\.example`, original: `(?s)\AHTTP/1\.1 20[04] .*`, ours: `(?s)\AHTTP/1\.1 403 .*requests for this host.*`,
 	},
 	{
 		why: "a name has at most 1024 bytes",

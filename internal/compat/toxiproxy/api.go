@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"path"
 	"strings"
 	"time"
@@ -128,10 +130,41 @@ func fromPage(r *http.Request) (refused answer, yes bool) {
 	return answer{}, false
 }
 
+// barred refuses what comes from a web page, and what one may have had sent here
+// under a name of its own.
+func (d *Door) barred(r *http.Request) (refused answer, yes bool) {
+	if a, yes := fromPage(r); yes {
+		return a, true
+	}
+	if d.foreign(r.Host) {
+		return failed(&refusal{"requests for this host are not allowed while the API listens on loopback; use localhost or an address", http.StatusForbidden}), true
+	}
+	return answer{}, false
+}
+
+// foreign tells whether a request is for a name that somebody else may have given
+// to this machine's loopback address: one of the public DNS, where only names below
+// localhost, internal and test are nobody's.
+func (d *Door) foreign(host string) bool {
+	if d.cfg.OnlyHost == "" {
+		return false
+	}
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if last == host || last == "localhost" || last == "internal" || last == "test" || host == strings.ToLower(d.cfg.OnlyHost) {
+		return false
+	}
+	_, err := netip.ParseAddr(host)
+	return err != nil
+}
+
 // scrape answers /metrics, by any method.
 func (d *Door) scrape(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(requestIDHeader, requestID())
-	if a, yes := fromPage(r); yes {
+	if a, yes := d.barred(r); yes {
 		d.write(w, a)
 		return
 	}
@@ -140,7 +173,7 @@ func (d *Door) scrape(w http.ResponseWriter, r *http.Request) {
 
 // answer reads the body and calls the handler.
 func (d *Door) answer(w http.ResponseWriter, r *http.Request, name string, h handler, to target) answer {
-	if a, yes := fromPage(r); yes {
+	if a, yes := d.barred(r); yes {
 		return a
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -208,7 +241,7 @@ func (d *Door) list(ctx context.Context, _ target, _ []byte) (answer, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(append(b, quoted(p.name)...), ':')
+		b = append(appendQuoted(b, p.name), ':')
 		b = append(b, p.json...)
 	}
 	return ok(http.StatusOK, append(b, '}')), nil

@@ -1,6 +1,7 @@
 package toxiproxy
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,7 +49,8 @@ const maxShown = 40
 
 // set reads the attributes that raw names over the values there are; those it
 // does not name stay, and so does what it names with null. As in the original,
-// names are taken in any case, and unknown ones are passed over.
+// names are taken in any case, the last of a name counts, and unknown ones are
+// passed over.
 func set(list []attribute, old []value, raw json.RawMessage) ([]value, error) {
 	values := slices.Clone(old)
 	if len(values) == 0 {
@@ -57,27 +59,26 @@ func set(list []attribute, old []value, raw json.RawMessage) ([]value, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return values, nil
 	}
-	var given map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &given); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 		return nil, fmt.Errorf("attributes must be an object such as {\"latency\": 100}, not %s", clip(string(raw)))
 	}
-	for i, a := range list {
-		v, ok := given[a.name]
-		if !ok {
-			for name, other := range given {
-				if strings.EqualFold(name, a.name) {
-					v = other
-				}
-			}
+	for dec.More() {
+		name, err := dec.Token()
+		var v json.RawMessage
+		if err == nil {
+			err = dec.Decode(&v)
 		}
-		if len(v) == 0 || string(v) == "null" {
-			continue
-		}
-		read, err := a.read(string(v))
 		if err != nil {
 			return nil, err
 		}
-		values[i] = read
+		i := slices.IndexFunc(list, func(a attribute) bool { s, ok := name.(string); return ok && strings.EqualFold(s, a.name) })
+		if i < 0 || string(v) == "null" {
+			continue
+		}
+		if values[i], err = list[i].read(string(v)); err != nil {
+			return nil, err
+		}
 	}
 	return values, nil
 }
@@ -156,7 +157,7 @@ func write(b []byte, list []attribute, values []value) []byte {
 		case fraction:
 			b = appendFloat(b, values[i].number, 64)
 		case word:
-			b = append(b, quoted(values[i].word)...)
+			b = appendQuoted(b, values[i].word)
 		case truth:
 			b = strconv.AppendBool(b, values[i].truth)
 		}

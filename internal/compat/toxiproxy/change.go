@@ -3,27 +3,16 @@ package toxiproxy
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"slices"
 )
-
-// decode reads the first JSON value of a body, as the original does: names in any
-// case, unknown ones passed over, null for what is not given.
-func decode(body []byte, into any) error {
-	if err := json.NewDecoder(bytes.NewReader(body)).Decode(into); err != nil {
-		return badBody(err)
-	}
-	return nil
-}
 
 // create makes a proxy with its toxics, or nothing.
 func (d *Door) create(ctx context.Context, body []byte) (*proxy, error) {
 	in := Proxy{Enabled: true}
-	if err := decode(body, &in); err != nil {
+	if err := decode(body, &in, aProxy); err != nil {
 		return nil, err
 	}
-	if err := in.complete(""); err != nil {
+	if err := in.complete(0); err != nil {
 		return nil, err
 	}
 	toxics, err := readToxics(in.Toxics)
@@ -42,35 +31,63 @@ func (d *Door) update(ctx context.Context, name string, body []byte) (*proxy, er
 	if p == nil {
 		return nil, errProxyNotFound
 	}
-	in := p.input()
-	if err := decode(body, in); err != nil {
-		return nil, err
-	}
-	if in.Upstream != p.upstream && slices.Equal(in.Upstreams, p.upstreams) {
-		in.Upstreams = nil // one was given in the place of several
-	}
-	in.Name = p.name
-	if err := in.complete(""); err != nil {
+	in, err := p.changed(body)
+	if err != nil {
 		return nil, err
 	}
 	differs, err := p.differs(in)
 	if err != nil {
 		return nil, err
 	}
-	next := p
 	if differs {
-		if in.Enabled && in.Listen != p.listen {
-			if err := p.free(in.Listen); err != nil {
-				return nil, err
-			}
-		}
-		next = d.stopped(ctx, p)
-		next.listen, next.upstream, next.upstreams, next.whenDown = in.Listen, in.Upstream, in.Upstreams, in.WhenDown
+		err = d.exchange(ctx, s, p, in, p.toxics)
+	} else {
+		err = d.turn(ctx, s, p, in.Enabled)
 	}
-	if err := d.turn(ctx, s, next, in.Enabled); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return s.now.Load(), nil
+}
+
+// exchange puts a proxy as in says in the place of p, which is shown. If it cannot
+// be started, p is as it was; only its connections are cut, if that was not to be
+// seen before.
+func (d *Door) exchange(ctx context.Context, s *slot, p *proxy, in *Proxy, toxics []*toxic) error {
+	if in.Enabled && in.Listen != p.listen {
+		if err := p.free(in.Listen); err != nil {
+			return err
+		}
+	}
+	next := in.proxy(disarmed(toxics))
+	if next.halts = d.cfg.Watch.Halts(); len(p.toxics) > 0 {
+		next.halts = p.halts
+	}
+	off := d.stopped(ctx, p)
+	var err error
+	if next.enabled {
+		err = d.start(ctx, next)
+	}
+	if err == nil {
+		d.show(s, next)
+		return nil
+	}
+	if back := off.with(off.toxics); p.enabled && d.start(ctx, back) == nil {
+		off = back
+	}
+	d.show(s, off)
+	return err
+}
+
+// disarmed are copies of toxics, for another arming.
+func disarmed(list []*toxic) []*toxic {
+	off := make([]*toxic, len(list))
+	for i, x := range list {
+		fresh := *x
+		fresh.injection = ""
+		off[i] = &fresh
+	}
+	return off
 }
 
 // turn shows a proxy, turned on or off. If it cannot be turned on, it is off.
@@ -109,14 +126,13 @@ func (d *Door) populate(ctx context.Context, body []byte) ([]*proxy, error) {
 		Proxy
 		Enabled *bool `json:"enabled"` // null and absent are true
 	}
-	if err := decode(body, &inputs); err != nil {
+	if err := decode(body, &inputs, aProxy); err != nil {
 		return nil, err
 	}
 	toxics := make([][]*toxic, len(inputs))
 	for i := range inputs {
 		inputs[i].Proxy.Enabled = inputs[i].Enabled == nil || *inputs[i].Enabled
-		where := fmt.Sprintf(" at proxy %d", i+1)
-		if err := inputs[i].complete(where); err != nil {
+		if err := inputs[i].complete(i + 1); err != nil {
 			return nil, err
 		}
 	}
@@ -127,7 +143,7 @@ func (d *Door) populate(ctx context.Context, body []byte) ([]*proxy, error) {
 			return nil, &refusal{fmt.Sprintf("%s at proxy %d", r.message, i+1), r.status}
 		}
 	}
-	var batch []entry
+	batch := make([]entry, 0, len(inputs))
 	for i := range inputs {
 		for _, x := range toxics[i] {
 			x.number = d.armings.Add(1)
@@ -153,7 +169,10 @@ func (d *Door) put(ctx context.Context, in *Proxy, toxics []*toxic) (*proxy, err
 			}
 			return d.retoxic(ctx, s, p, toxics)
 		}
-		d.show(s, d.stopped(ctx, p))
+		if err := d.exchange(ctx, s, p, in, toxics); err != nil {
+			return nil, err
+		}
+		return s.now.Load(), nil
 	}
 	p := in.proxy(toxics)
 	p.halts = d.cfg.Watch.Halts()

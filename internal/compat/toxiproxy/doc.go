@@ -14,6 +14,6 @@
 // is gone from the answers. With a state file, what was answered is on the disk
 // soon (see SaveWithin), and is there again after a restart.
 //
-// Requests from web pages (Origin, Mozilla/) are refused: the API has no other
+// Requests from web pages (Origin, Mozilla/, a foreign Host) are refused: the API has no other
 // protection, as the original has none.
 package toxiproxy

@@ -46,6 +46,10 @@ type Config struct {
 	Seed uint64
 	// Version of chaosctl, shown in a header beside the API's.
 	Version string
+	// OnlyHost is a name that requests may be for, beside addresses and names that
+	// nobody has in the public DNS; any name will do if it is empty. It keeps web
+	// pages away from an API on loopback.
+	OnlyHost string
 	// ProxyMetrics and RuntimeMetrics choose what /metrics shows; without either
 	// there is no such route.
 	ProxyMetrics, RuntimeMetrics bool
@@ -63,6 +67,7 @@ type Door struct {
 	metrics *metrics // nil without
 	saver   *saver   // nil without a state file; set before anything is served
 	armings atomic.Uint64
+	limits  limits
 
 	mu    sync.Mutex // held for looking up and entering, never for anything that waits
 	slots map[string]*slot
@@ -78,7 +83,7 @@ type slot struct {
 
 // New makes a door without proxies.
 func New(c Config) *Door {
-	d := &Door{cfg: c, log: c.Log, slots: map[string]*slot{}}
+	d := &Door{cfg: c, log: c.Log, slots: map[string]*slot{}, limits: usualLimits}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
@@ -221,8 +226,13 @@ func (d *Door) start(ctx context.Context, p *proxy) error {
 		armed = append(armed, &on)
 	}
 	p.listen, p.toxics, p.enabled = listen, armed, true
-	d.log.InfoContext(ctx, "proxy started", "name", p.name, "listen", p.listen, "upstream", p.upstream)
+	d.tell(ctx, "proxy started", p)
 	return nil
+}
+
+// tell logs what became of a proxy.
+func (d *Door) tell(ctx context.Context, what string, p *proxy) {
+	d.log.LogAttrs(ctx, slog.LevelInfo, what, slog.String("name", p.name), slog.String("listen", p.listen), slog.String("upstream", p.upstream))
 }
 
 // stopped closes the edge of a proxy and returns it as it is then; its toxics
@@ -238,7 +248,7 @@ func (d *Door) stopped(ctx context.Context, p *proxy) *proxy {
 		if err := d.cfg.Edges.CloseEdge(ctx, fault.EdgeName(caller, p.name)); err != nil {
 			d.log.ErrorContext(ctx, "closing a proxy", "name", p.name, "error", err.Error())
 		}
-		d.log.InfoContext(ctx, "proxy stopped", "name", p.name, "listen", p.listen, "upstream", p.upstream)
+		d.tell(ctx, "proxy stopped", p)
 	}
 	fresh := p.with(off)
 	fresh.enabled = false

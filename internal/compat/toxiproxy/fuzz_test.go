@@ -57,8 +57,8 @@ func FuzzAPI(f *testing.F) {
 func reaches(body []byte) bool {
 	var one Proxy
 	var many []Proxy
-	_ = decode(body, &one)
-	_ = decode(body, &many)
+	_ = decode(body, &one, aProxy)
+	_ = decode(body, &many, aProxy)
 	for _, p := range append(many, one) {
 		host, port, err := net.SplitHostPort(p.Listen)
 		if err != nil {

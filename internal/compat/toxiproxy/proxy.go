@@ -28,8 +28,7 @@ type proxy struct {
 	json      []byte
 }
 
-// Proxy is a proxy as a client sends it. It bears the original's name because
-// encoding/json tells it to clients that send the wrong type.
+// Proxy is a proxy as a client sends it.
 type Proxy struct {
 	Name      string          `json:"name"`
 	Listen    string          `json:"listen"`
@@ -40,17 +39,17 @@ type Proxy struct {
 	WhenDown  string          `json:"when_down"`
 }
 
-// complete fills in what another field says, and refuses what is missing; where
-// is said behind the field's name.
-func (in *Proxy) complete(where string) error {
+// complete fills in what another field says, and refuses what is missing; its place
+// in a list, from 1, is said behind the field's name.
+func (in *Proxy) complete(place int) error {
 	if in.Upstream == "" && len(in.Upstreams) > 0 {
 		in.Upstream = in.Upstreams[0]
 	}
 	switch {
 	case in.Name == "":
-		return missingField("name" + where)
+		return missingField("name", place)
 	case in.Upstream == "":
-		return missingField("upstream" + where)
+		return missingField("upstream", place)
 	}
 	return in.check()
 }
@@ -63,6 +62,8 @@ func (in *Proxy) check() error {
 		return badBodyf("upstreams must be at most %d, not %d", maxUpstreams, len(in.Upstreams))
 	case slices.Contains(in.Upstreams, ""):
 		return badBodyf("upstreams must not hold an empty address")
+	case len(in.Upstreams) > 0 && !slices.Contains(in.Upstreams, in.Upstream):
+		return badBodyf("upstream must be one of upstreams, or be left out, not %s", clip(strconv.Quote(in.Upstream)))
 	case !slices.Contains([]string{"", "close", "reset", "refuse"}, in.WhenDown):
 		return badBodyf("when_down must be close, reset or refuse, not %s", clip(strconv.Quote(in.WhenDown)))
 	}
@@ -92,22 +93,33 @@ func (p *proxy) with(toxics []*toxic) *proxy {
 }
 
 // write writes the proxy down as answers show it.
-func (p *proxy) write() {
+func (p *proxy) write() { p.json = p.text(listed(p.toxics)) }
+
+// kept is the proxy as the state file has it: its toxics stand in the order in
+// which they act.
+func (p *proxy) kept() []byte {
+	if slices.Equal(listed(p.toxics), p.toxics) {
+		return p.json
+	}
+	return p.text(p.toxics)
+}
+
+func (p *proxy) text(toxics []*toxic) []byte {
 	b := append(make([]byte, 0, 192), `{"name":`...)
-	b = append(b, quoted(p.name)...)
-	b = append(append(b, `,"listen":`...), quoted(p.listen)...)
-	b = append(append(b, `,"upstream":`...), quoted(p.upstream)...)
+	b = appendQuoted(b, p.name)
+	b = appendQuoted(append(b, `,"listen":`...), p.listen)
+	b = appendQuoted(append(b, `,"upstream":`...), p.upstream)
 	b = strconv.AppendBool(append(b, `,"enabled":`...), p.enabled)
-	b = toxicsJSON(append(b, `,"Logger":{},"toxics":`...), p.toxics)
+	b = appendToxics(append(b, `,"Logger":{},"toxics":`...), toxics)
 	if len(p.upstreams) > 0 {
 		if list, err := json.Marshal(p.upstreams); err == nil { // texts can always be encoded
 			b = append(append(b, `,"upstreams":`...), list...)
 		}
 	}
 	if p.whenDown != "" {
-		b = append(append(b, `,"when_down":`...), quoted(p.whenDown)...)
+		b = appendQuoted(append(b, `,"when_down":`...), p.whenDown)
 	}
-	p.json = append(b, '}')
+	return append(b, '}')
 }
 
 // resolve is an address to listen on as the original compares it.
@@ -145,27 +157,61 @@ func (p *proxy) differs(in *Proxy) (bool, error) {
 	return in.Listen != p.listen && !p.sameListen(resolved) || in.Upstream != p.upstream || !slices.Equal(in.Upstreams, p.upstreams) || in.WhenDown != p.whenDown, nil
 }
 
-// input is what an update of p starts from.
-func (p *proxy) input() *Proxy {
-	return &Proxy{
-		Name: p.name, Listen: p.listen, Upstream: p.upstream, Enabled: p.enabled, Upstreams: slices.Clone(p.upstreams), WhenDown: p.whenDown,
+// changed is what p is to be after an update; its name stays. One upstream alone,
+// if it is another than the one that is shown, takes the place of several: who
+// sends a proxy back as it was shown to a client of the original changes nothing.
+func (p *proxy) changed(body []byte) (*Proxy, error) {
+	in := &Proxy{Listen: p.listen, Upstream: p.upstream, Enabled: p.enabled, WhenDown: p.whenDown}
+	if err := decode(body, in, aProxyUpdate); err != nil {
+		return nil, err
 	}
+	in.Name = p.name
+	switch {
+	case in.Upstreams == nil && in.Upstream == p.upstream:
+		in.Upstreams = p.upstreams
+	case len(in.Upstreams) > 0:
+		var given struct {
+			Upstream *string `json:"upstream"`
+		}
+		if err := decode(body, &given, aProxyUpdate); err != nil {
+			return nil, err
+		}
+		if given.Upstream == nil {
+			in.Upstream = in.Upstreams[0]
+		}
+	}
+	return in, in.complete(0)
 }
 
 // free tells whether an address that p is to move to can be bound, so that an
-// update which cannot succeed changes nothing.
+// update which cannot succeed changes nothing. Where p itself may be what is in the
+// way, only the host is tried.
 func (p *proxy) free(listen string) error {
-	_, own, _ := net.SplitHostPort(p.listen)
-	if _, port, _ := net.SplitHostPort(listen); p.enabled && port == own {
-		return nil // its own listener may be what is in the way
+	a, err := net.ResolveTCPAddr("tcp", listen)
+	if err != nil {
+		return err
 	}
-	l, err := net.Listen("tcp", listen)
+	try := *a
+	if p.enabled && p.mayHold(a) {
+		try.Port = 0
+	}
+	l, err := net.Listen("tcp", try.String())
 	if err == nil {
 		return l.Close()
 	}
 	var op *net.OpError
 	if errors.As(err, &op) {
+		op.Addr = a
 		return op
 	}
 	return fmt.Errorf("listen on %s: %w", listen, err)
 }
+
+// mayHold tells whether the listener of p may keep others from an address.
+func (p *proxy) mayHold(a *net.TCPAddr) bool {
+	own, err := net.ResolveTCPAddr("tcp", p.listen)
+	return err == nil && own.Port == a.Port && (own.IP.Equal(a.IP) || all(own.IP) || all(a.IP))
+}
+
+// all tells whether an address is every interface.
+func all(ip net.IP) bool { return len(ip) == 0 || ip.IsUnspecified() }

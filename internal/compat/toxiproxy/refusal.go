@@ -34,7 +34,10 @@ func badBody(err error) error {
 
 func badBodyf(format string, args ...any) error { return badBody(fmt.Errorf(format, args...)) }
 
-func missingField(what string) error {
+func missingField(what string, place int) error {
+	if place > 0 {
+		what = fmt.Sprintf("%s at proxy %d", what, place)
+	}
 	return &refusal{"missing required field: " + what, http.StatusBadRequest}
 }
 
@@ -74,15 +77,20 @@ func statusOf(c experiment.Code) int {
 
 // body is the refusal in JSON.
 func (r *refusal) body() []byte {
-	b := append([]byte(`{"error":`), quoted(r.message)...)
+	b := appendQuoted([]byte(`{"error":`), r.message)
 	return fmt.Appendf(b, `,"status":%d}`, r.status)
 }
 
-// quoted is a text as encoding/json writes it, HTML escaped.
-func quoted(s string) []byte {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return []byte(`""`) // a string can always be encoded
+// appendQuoted writes a text as encoding/json does, HTML escaped.
+func appendQuoted(b []byte, s string) []byte {
+	for _, c := range []byte(s) {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			text, err := json.Marshal(s)
+			if err != nil {
+				return append(b, `""`...) // a string can always be encoded
+			}
+			return append(b, text...)
+		}
 	}
-	return b
+	return append(append(append(b, '"'), s...), '"')
 }

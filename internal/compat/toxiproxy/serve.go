@@ -17,23 +17,17 @@ import (
 	"github.com/chaosctl/chaosctl/experiment"
 )
 
-// Limits of the server.
-const (
-	readTimeout  = 15 * time.Second
-	writeTimeout = 30 * time.Second
-	idleTimeout  = 60 * time.Second
-	graceTime    = 5 * time.Second
-)
+// limits of the server: for reading a request, for answering it, between requests,
+// and for the requests under way when it ends.
+type limits struct{ read, write, idle, grace time.Duration }
+
+var usualLimits = limits{read: 15 * time.Second, write: 30 * time.Second, idle: 60 * time.Second, grace: 5 * time.Second}
 
 // Serve answers requests on ln until ctx ends; then it lets those under way finish
 // and returns. It closes ln in every case. Proxies stay as they are.
 func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
 	lasting := context.WithoutCancel(ctx)
-	srv := &http.Server{
-		Handler: d, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		ErrorLog:    slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
-		BaseContext: func(net.Listener) context.Context { return lasting },
-	}
+	srv := d.server(lasting)
 	f := newFront(experiment.WithActor(lasting, caller), d, ln)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(f) }()
@@ -44,14 +38,27 @@ func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
 		served <- nil
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(lasting, graceTime)
+	grace, cancel := context.WithTimeout(lasting, d.limits.grace)
 	defer cancel()
 	_ = f.Close() // nobody connects any more
-	if stopped := errors.Join(f.stop(grace), srv.Shutdown(grace)); stopped != nil {
+	switch stopped := errors.Join(f.stop(grace), srv.Shutdown(grace)); {
+	case errors.Is(stopped, context.DeadlineExceeded): // whoever sends half a request does not make the end a failure
+		d.log.Warn("requests that did not end were cut")
+		err = errors.Join(err, srv.Close())
+	case stopped != nil:
 		err = errors.Join(err, fmt.Errorf("stop the Toxiproxy API: %w", stopped), srv.Close())
 	}
 	<-served
 	return err
+}
+
+// server is what answers all that is not plain.
+func (d *Door) server(ctx context.Context) *http.Server {
+	return &http.Server{
+		Handler: d, ReadTimeout: d.limits.read, WriteTimeout: d.limits.write, IdleTimeout: d.limits.idle,
+		ErrorLog:    slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
 }
 
 // ids makes request ids: a start that no other process has, and a number.

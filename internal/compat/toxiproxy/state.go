@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/chaosctl/chaosctl/experiment"
+	"github.com/chaosctl/chaosctl/internal/journal"
 )
 
 // SaveWithin is how soon what was answered is in the state file, on a disk that
@@ -27,7 +29,13 @@ const (
 	gatherFor  = 10 * time.Millisecond
 	saveAgain  = time.Second // after a failure
 	stateWords = "chaosctl toxiproxy state"
+	// stateVersion is the newest format of the file that is understood here.
+	stateVersion = 1
 )
+
+// errNewer: the file has a format that is not known here. Nothing may take its
+// place: whoever wrote it can read it.
+var errNewer = errors.New("it was written by a newer chaosctl")
 
 // stateFile is what is in the file: the proxies as answers show them, and a sum
 // over those bytes.
@@ -45,6 +53,9 @@ func sum(b []byte) string {
 
 // readState reads one generation; the error says what is wrong with it.
 func readState(path string) (proxies []byte, err error) {
+	if err := regular(path); err != nil {
+		return nil, err
+	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -55,7 +66,9 @@ func readState(path string) (proxies []byte, err error) {
 		return nil, errors.New("it is empty")
 	case err != nil:
 		return nil, fmt.Errorf("it is torn or no state file: %w", err)
-	case f.Format != stateWords || f.Version != 1:
+	case f.Format == stateWords && f.Version > stateVersion:
+		return nil, fmt.Errorf("%w: its version is %d, and up to %d is understood here", errNewer, f.Version, stateVersion)
+	case f.Format != stateWords || f.Version != stateVersion:
 		return nil, fmt.Errorf("it is not a state file of this version: format %q, version %d", clip(f.Format), f.Version)
 	case sum(f.Proxies) != f.SHA256:
 		return nil, errors.New("its checksum does not fit: it was damaged or changed by hand")
@@ -63,11 +76,51 @@ func readState(path string) (proxies []byte, err error) {
 	return f.Proxies, nil
 }
 
+// notThere is fs.ErrNotExist in words that go behind a file's name.
+type notThere struct{}
+
+func (notThere) Error() string { return "it is not there" }
+func (notThere) Unwrap() error { return fs.ErrNotExist }
+
+// regular is an error for what is there and is no file: reading it may wait for
+// ever. For what is not there the error is fs.ErrNotExist.
+func regular(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return notThere{}
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is not a regular file")
+	}
+	return err
+}
+
+// behindLinks is the file that path leads to, which may be still to be made. It is
+// that one that is replaced by a save, not the link.
+func behindLinks(path string) (string, error) {
+	for {
+		real, err := filepath.EvalSymlinks(path)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return real, err // a circle of links is an error here
+		}
+		to, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // no link
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Dir(path) + string(filepath.Separator) + to
+		}
+		path = to
+	}
+}
+
 // saver keeps the proxies in a file: in a temporary one first, which takes the
-// other's place when it is on the disk. The one before is kept as FILE.prev.
+// other's place when it is on the disk. The one before is kept as FILE.prev. As
+// long as it does, FILE.lock keeps others away.
 type saver struct {
 	door  *Door
 	path  string
+	lock  io.Closer
 	dirty chan struct{} // holds one when there may be something to save
 	stop  chan struct{}
 	work  sync.WaitGroup
@@ -86,15 +139,16 @@ func (d *Door) Restore(ctx context.Context) (notes []string, err error) {
 	if d.cfg.State == "" {
 		return nil, nil
 	}
-	s := &saver{door: d, path: d.cfg.State, dirty: make(chan struct{}, 1), stop: make(chan struct{})}
-	proxies, notes, err := s.load()
-	if err != nil {
-		return notes, err
+	s := &saver{door: d, dirty: make(chan struct{}, 1), stop: make(chan struct{})}
+	if err := s.open(d.cfg.State); err != nil {
+		return nil, err
 	}
-	if proxies != nil {
-		if err := d.restore(ctx, proxies); err != nil {
-			return notes, err
-		}
+	proxies, from, notes, err := s.load()
+	if err == nil && proxies != nil {
+		err = s.restore(ctx, proxies, from)
+	}
+	if err != nil {
+		return notes, errors.Join(err, s.lock.Close())
 	}
 	d.saver = s
 	watch, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -106,46 +160,70 @@ func (d *Door) Restore(ctx context.Context) (notes []string, err error) {
 	return notes, nil
 }
 
-// load returns the newest generation that is whole, nil if there is none yet.
-func (s *saver) load() (proxies []byte, notes []string, err error) {
+// open finds the file and keeps other servers away from it; an error is an *Error.
+func (s *saver) open(file string) error {
+	path, err := behindLinks(file)
+	if err == nil {
+		err = regular(path)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return badState("name a file in a folder that exists and may be written to", "the state file %s cannot be used: %s", file, err)
+	}
+	s.path = path
+	switch s.lock, err = journal.Hold(path + ".lock"); {
+	case errors.Is(err, journal.ErrHeld):
+		return badState("end that one, or name another file; nothing was overwritten", "the state file %s is kept by another server that runs", file)
+	case err != nil:
+		return badState("name a file in a folder that exists and may be written to", "the state file %s cannot be written: %s", file, err)
+	}
+	return nil
+}
+
+func badState(hint, format string, args ...any) error {
+	return &experiment.Error{Code: experiment.BadInput, Message: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// load returns the newest generation that is whole and the file that it is from,
+// nil if there is none yet; an error is an *Error.
+func (s *saver) load() (proxies []byte, from string, notes []string, err error) {
 	proxies, newest := readState(s.path)
 	if newest == nil {
 		s.good, s.saved = true, proxies
-		return proxies, nil, nil
+		return proxies, s.path, nil, nil
 	}
 	prev := s.path + ".prev"
+	hint := fmt.Sprintf("nothing was overwritten; bring one of them back, or move %s and %s away to start without proxies", s.path, prev)
+	if errors.Is(newest, errNewer) {
+		return nil, "", nil, badState("run that one; "+hint, "the state file %s is refused: %s", s.path, newest)
+	}
 	proxies, older := readState(prev)
 	gone := errors.Is(newest, fs.ErrNotExist)
 	switch {
+	case older == nil && gone:
+		return proxies, prev, []string{fmt.Sprintf("the state file %s is not there; the one before is used: %s", s.path, dated(prev))}, nil
 	case older == nil:
-		at := ""
-		if info, err := os.Stat(prev); err == nil {
-			at = ", which was saved at " + info.ModTime().Format(time.DateTime)
-		}
-		return proxies, []string{fmt.Sprintf("the state file %s is refused: %s; the one before is used: %s%s", s.path, newest, prev, at)}, nil
+		return proxies, prev, []string{fmt.Sprintf("the state file %s is refused: %s; the one before is used: %s", s.path, newest, dated(prev))}, nil
 	case gone && errors.Is(older, fs.ErrNotExist):
-		return nil, nil, s.writable()
-	case gone:
-		newest = errors.New("it is not there")
+		return nil, "", nil, nil
 	}
-	return nil, nil, &experiment.Error{
-		Code:    experiment.BadInput,
-		Message: fmt.Sprintf("the state file %s is refused: %s; and so is the one before, %s: %s", s.path, newest, prev, older),
-		Hint:    "nothing was overwritten; bring one of them back, or move both away to start without proxies",
+	if errors.Is(older, fs.ErrNotExist) {
+		return nil, "", nil, badState("nothing was overwritten; name another file, or move it away to start without proxies", "the state file %s is refused: %s", s.path, newest)
 	}
+	return nil, "", nil, badState(hint, "the state file %s is refused: %s; and so is the one before, %s: %s", s.path, newest, prev, older)
 }
 
-// writable tells early that a file cannot be made there.
-func (s *saver) writable() error {
-	f, err := os.OpenFile(s.path+".tmp", os.O_CREATE|os.O_WRONLY, 0o600)
+// dated is the name of a file with the time when it was written.
+func dated(path string) string {
+	info, err := os.Stat(path)
 	if err != nil {
-		return &experiment.Error{Code: experiment.BadInput, Message: fmt.Sprintf("the state file cannot be written: %s", err), Hint: "name a file in a folder that exists and may be written to"}
+		return path
 	}
-	return f.Close()
+	return path + ", which was saved at " + info.ModTime().Format(time.DateTime)
 }
 
 // restore makes the proxies of a state, all or none.
-func (d *Door) restore(ctx context.Context, proxies []byte) error {
+func (s *saver) restore(ctx context.Context, proxies []byte, from string) error {
+	d := s.door
 	var inputs []json.RawMessage
 	err := json.Unmarshal(proxies, &inputs)
 	for i := 0; err == nil && i < len(inputs); i++ {
@@ -161,10 +239,8 @@ func (d *Door) restore(ctx context.Context, proxies []byte) error {
 	for _, p := range d.all(ctx) {
 		_ = d.remove(ctx, p.name) // it is there
 	}
-	return &experiment.Error{
-		Code: experiment.BadInput, Message: fmt.Sprintf("the state file %s cannot be restored: %s", d.cfg.State, oneLine(err)),
-		Hint: "free the address, or move the file away to start without its proxies; nothing was overwritten",
-	}
+	hint := fmt.Sprintf("free the address, or move %s and %s.prev away to start without proxies; nothing was overwritten", s.path, s.path)
+	return badState(hint, "the state file %s cannot be restored: %s", from, oneLine(err))
 }
 
 // touch says that there may be something to save.
@@ -218,7 +294,7 @@ func (s *saver) save(ctx context.Context) error {
 		if i > 0 {
 			b = append(b, ',', '\n')
 		}
-		b = append(b, p.json...)
+		b = append(b, p.kept()...)
 	}
 	b = append(b, ']')
 	if s.good && bytes.Equal(b, s.saved) {
@@ -235,9 +311,12 @@ func (s *saver) save(ctx context.Context) error {
 // it is whole, else to FILE.bad: the last good one is never lost.
 func (s *saver) write(proxies []byte) error {
 	tmp := s.path + ".tmp"
-	head := fmt.Sprintf(`{"format":%q,"version":1,"sha256":%q,"proxies":`, stateWords, sum(proxies))
+	head := fmt.Sprintf(`{"format":%q,"version":%d,"sha256":%q,"proxies":`, stateWords, stateVersion, sum(proxies))
 	if err := writeSynced(tmp, []byte(head), proxies, []byte("}\n")); err != nil {
-		return errors.Join(err, os.Remove(tmp))
+		if left := os.Remove(tmp); !errors.Is(left, fs.ErrNotExist) {
+			err = errors.Join(err, left)
+		}
+		return err
 	}
 	var err error
 	if s.good {
@@ -306,7 +385,7 @@ func (d *Door) Close(ctx context.Context) (err error) {
 		close(s.stop)
 		s.quit()
 		s.work.Wait()
-		err = s.save(context.WithoutCancel(ctx))
+		err = errors.Join(s.save(context.WithoutCancel(ctx)), s.lock.Close())
 	})
 	return err
 }

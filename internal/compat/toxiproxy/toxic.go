@@ -34,8 +34,7 @@ type toxic struct {
 	json   []byte
 }
 
-// ToxicWrapper is a toxic as a client sends it, with the original's name (see
-// Proxy).
+// ToxicWrapper is a toxic as a client sends it.
 type ToxicWrapper struct {
 	Name       string          `json:"name"`
 	Type       string          `json:"type"`
@@ -118,6 +117,9 @@ func (x *toxic) check() error {
 	if kind.undivided && x.toxicity != 0 && x.toxicity != 1 {
 		return badBodyf("toxicity must be 0 or 1 for %s, which acts on all connections or none, not %g", x.typeName, x.toxicity)
 	}
+	if x.clients != nil && len(x.clients) == 0 {
+		return badBodyf("client must name an address or a network, or be left out: an empty list would be everybody")
+	}
 	if kind.undivided && len(x.clients) > 0 {
 		return badBodyf("client does not go with %s, which acts before a client is known", x.typeName)
 	}
@@ -142,9 +144,9 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 func (x *toxic) write() {
 	b := append(make([]byte, 0, 160), `{"attributes":`...)
 	b = write(b, x.kind().attributes, x.values)
-	b = append(append(b, `,"name":`...), quoted(x.name)...)
-	b = append(append(b, `,"type":`...), quoted(x.typeName)...)
-	b = append(append(b, `,"stream":`...), quoted(x.stream)...)
+	b = appendQuoted(append(b, `,"name":`...), x.name)
+	b = appendQuoted(append(b, `,"type":`...), x.typeName)
+	b = appendQuoted(append(b, `,"stream":`...), x.stream)
 	b = appendFloat(append(b, `,"toxicity":`...), x.toxicity, 32)
 	if len(x.clients) > 0 {
 		list, err := json.Marshal(x.clients)
@@ -205,7 +207,7 @@ func readToxics(raw json.RawMessage) ([]*toxic, error) {
 	}
 	var inputs []ToxicWrapper
 	if err := json.Unmarshal(raw, &inputs); err != nil {
-		return nil, badBodyf("toxics must be a list of toxics: %s", err)
+		return nil, badBodyf("toxics: %s", aToxic.misfit(err))
 	}
 	if len(inputs) > maxToxics {
 		return nil, badBodyf("toxics must be at most %d, not %d", maxToxics, len(inputs))
@@ -245,9 +247,11 @@ func listed(list []*toxic) []*toxic {
 }
 
 // toxicsJSON is the list as answers show it.
-func toxicsJSON(b []byte, list []*toxic) []byte {
+func toxicsJSON(b []byte, list []*toxic) []byte { return appendToxics(b, listed(list)) }
+
+func appendToxics(b []byte, list []*toxic) []byte {
 	b = append(b, '[')
-	for i, x := range listed(list) {
+	for i, x := range list {
 		if i > 0 {
 			b = append(b, ',')
 		}

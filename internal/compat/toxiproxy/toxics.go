@@ -10,7 +10,7 @@ import (
 func (d *Door) addToxic(ctx context.Context, name string, body []byte) (*toxic, error) {
 	return d.changeToxics(ctx, name, func(p *proxy) (list []*toxic, shown *toxic, err error) {
 		var in ToxicWrapper
-		if err := decode(body, &in); err != nil {
+		if err := decode(body, &in, aToxic); err != nil {
 			return nil, nil, err
 		}
 		x, err := newToxic(&in, func(name string) bool { return find(p.toxics, name) >= 0 })
@@ -41,7 +41,7 @@ func (d *Door) updateToxic(ctx context.Context, name, toxicName string, body []b
 			Attributes json.RawMessage `json:"attributes"`
 			Toxicity   json.RawMessage `json:"toxicity"`
 		}
-		if err := decode(body, &in); err != nil {
+		if err := decode(body, &in, aToxicUpdate); err != nil {
 			return nil, nil, err
 		}
 		x, err := p.toxics[i].updated(in.Attributes, in.Toxicity)

@@ -8,7 +8,7 @@ import os
 import socket
 import stat
 import warnings
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Callable, Mapping, Optional, Tuple, TypeVar
 from urllib.parse import urlsplit
 
 from .errors import BadInput, ChaosError, Unavailable, error_of
@@ -16,6 +16,8 @@ from .errors import BadInput, ChaosError, Unavailable, error_of
 CONNECT_TIMEOUT = 5.0
 MAX_ANSWER = 64 << 20
 MAX_TOKEN_FILE = 64 << 10
+
+T = TypeVar("T")
 
 
 def base_of(server: str, hint: str) -> Tuple[str, str, int]:
@@ -90,7 +92,21 @@ class Wire:
         try:
             return json.loads(data)
         except ValueError as e:
-            raise Unavailable(f"the answer of {self.url} cannot be read: {e}", hint="is it a chaosctl server of this version?") from e
+            raise self._unreadable(e) from e
+
+    def read(self, of: Callable[[Any], T], method: str, path: str, body: Any = None, shape: type = dict) -> T:
+        """Send a request and make something of its answer: Unavailable if that is no
+        object, or whatever shape says, or not what `of` understands."""
+        answer = self.ask(method, path, body)
+        try:
+            if not isinstance(answer, shape):
+                raise TypeError("it is empty" if answer is None else f"it is a {type(answer).__name__}, not a {shape.__name__}")
+            return of(answer)
+        except (AttributeError, LookupError, TypeError, ValueError) as e:
+            raise self._unreadable(e) from e
+
+    def _unreadable(self, why: Exception) -> Unavailable:
+        return Unavailable(f"the answer of {self.url} cannot be read: {why}", hint="is it a chaosctl server of this version?")
 
     def fetch(self, method: str, path: str, body: Any = None, timeout: Optional[float] = None) -> Tuple[str, bytes]:
         """Send a request and return the media type and the bytes of its answer;

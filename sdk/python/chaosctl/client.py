@@ -72,7 +72,7 @@ class Chaos:
 
     def status(self) -> Status:
         """Everything in force, and the edges."""
-        return Status.of(self._wire.ask("GET", "/v1/status"))
+        return self._wire.read(Status.of, "GET", "/v1/status")
 
     def edge(self, name: str) -> Edge:
         """One edge, "caller -> callee"; its `listen` is what the caller should call."""
@@ -80,20 +80,20 @@ class Chaos:
 
     def faults(self) -> List[InForce]:
         """The injections in force, whoever owns them."""
-        return [InForce.of(i) for i in self._wire.ask("GET", "/v1/faults").get("faults") or ()]
+        return self._wire.read(lambda raw: [InForce.of(i) for i in raw.get("faults") or ()], "GET", "/v1/faults")
 
     def kinds(self) -> List[Dict[str, Any]]:
         """The server's catalogue: every kind of fault with its params."""
-        return list(self._wire.ask("GET", "/v1/kinds").get("kinds") or ())
+        return self._wire.read(lambda raw: [dict(k) for k in raw.get("kinds") or ()], "GET", "/v1/kinds")
 
     def topology(self) -> Dict[str, Any]:
         """The topology that is served, as JSON."""
-        return dict(self._wire.ask("GET", "/v1/topology"))
+        return self._wire.read(dict, "GET", "/v1/topology")
 
     def connections(self, edge: str = "") -> List[Connection]:
         """The live connections of an edge, or of all of them, the oldest first."""
         query = "?" + urlencode({"edge": edge}) if edge else ""
-        return [Connection.of(c) for c in self._wire.ask("GET", "/v1/connections" + query).get("connections") or ()]
+        return self._wire.read(lambda raw: [Connection.of(c) for c in raw.get("connections") or ()], "GET", "/v1/connections" + query)
 
     # What hurts.
 
@@ -138,7 +138,7 @@ class Chaos:
             request["allowProduction"] = True
         if allow_irreversible:
             request["allowIrreversible"] = True
-        injection = Injection(InForce.of(self._wire.ask("POST", "/v1/faults", request)), self._lift, self._fault)
+        injection = Injection(self._wire.read(InForce.of, "POST", "/v1/faults", request), self._lift, self._fault)
         with self._lock:
             self._mine = [i for i in self._mine if not i.over] + [injection]
         return injection
@@ -207,11 +207,11 @@ class Chaos:
 
     def halt(self, why: str = "") -> Halted:
         """Abort all runs and lift everything, whoever owns it."""
-        return Halted.of(self._wire.ask("POST", "/v1/halt" + ("?why=" + quote(why[:500], safe="") if why else "")))
+        return self._wire.read(Halted.of, "POST", "/v1/halt" + ("?why=" + quote(why[:500], safe="") if why else ""))
 
     def close_connection(self, id: int, *, reset: bool = False) -> Connection:
         """End a live connection by a FIN, or a RST with reset; NotFound if it is gone."""
-        return Connection.of(self._wire.ask("DELETE", f"/v1/connections/{int(id)}" + ("?reset=true" if reset else "")))
+        return self._wire.read(Connection.of, "DELETE", f"/v1/connections/{int(id)}" + ("?reset=true" if reset else ""))
 
     def close(self) -> None:
         """Lift all that this object has injected and that is still in force, the
@@ -233,7 +233,7 @@ class Chaos:
 
     def plan(self, file: Path, *, topology: Optional[Path] = None, set_: Sequence[str] = ()) -> Dict[str, Any]:
         """Say what an experiment would do; nothing is done."""
-        return dict(self._wire.ask("POST", "/v1/plan", run_request(file, topology=topology, set_=set_)))
+        return self._wire.read(dict, "POST", "/v1/plan", run_request(file, topology=topology, set_=set_))
 
     def start_run(
         self,
@@ -249,7 +249,7 @@ class Chaos:
         experiment names a file beside it; set_ changes values: "spec.seed=7"."""
         request = run_request(file, topology=topology, set_=set_)
         request.update({"allowProduction": allow_production, "allowIrreversible": allow_irreversible})
-        return Run(self._wire, RunRecord.of(self._wire.ask("POST", "/v1/runs", request)))
+        return Run(self._wire, self._wire.read(RunRecord.of, "POST", "/v1/runs", request))
 
     def run(
         self,
@@ -268,17 +268,17 @@ class Chaos:
 
     def runs(self) -> List[RunRecord]:
         """The runs that the server remembers, the oldest first, without their details."""
-        return [RunRecord.of(r) for r in self._wire.ask("GET", "/v1/runs").get("runs") or ()]
+        return self._wire.read(lambda raw: [RunRecord.of(r) for r in raw.get("runs") or ()], "GET", "/v1/runs")
 
     def report(self, run: str, format: str = "html") -> bytes:
         """Render a run as html, junit, markdown, json or text."""
         return self._wire.fetch("GET", f"/v1/runs/{quote(run, safe='')}/report?" + urlencode({"format": format}))[1]
 
     def _lift(self, id: str) -> InForce:
-        return InForce.of(self._wire.ask("DELETE", "/v1/faults/" + quote(id, safe="")))
+        return self._wire.read(InForce.of, "DELETE", "/v1/faults/" + quote(id, safe=""))
 
     def _fault(self, id: str) -> InForce:
-        return InForce.of(self._wire.ask("GET", "/v1/faults/" + quote(id, safe="")))
+        return self._wire.read(InForce.of, "GET", "/v1/faults/" + quote(id, safe=""))
 
     def __enter__(self) -> Chaos:
         """Nothing is sent yet."""

@@ -91,7 +91,7 @@ class Run:
     def record(self) -> RunRecord:
         """The record as it is now, also while the run goes on."""
         if not self._record.over:
-            self._record = RunRecord.of(self._wire.ask("GET", self._path))
+            self._record = self._wire.read(RunRecord.of, "GET", self._path)
         return self._record
 
     def wait(self, timeout: Optional[float] = None) -> RunRecord:
@@ -123,9 +123,9 @@ class Run:
 
     def _summary(self) -> RunRecord:
         """The run's line in the list, which is short however long the run."""
-        for summary in (self._wire.ask("GET", "/v1/runs") or {}).get("runs") or ():
-            if summary.get("id") == self.id:
-                return RunRecord.of(summary)
+        for summary in self._wire.read(lambda raw: [RunRecord.of(r) for r in raw.get("runs") or ()], "GET", "/v1/runs"):
+            if summary.id == self.id:
+                return summary
         raise NotFound(f"the server does not know run {self.id} any more")
 
     def abort(self, why: str = "") -> None:

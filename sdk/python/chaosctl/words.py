@@ -41,8 +41,8 @@ class Match:
     header: Mapping[str, str] = field(default_factory=dict)
     #: Query parameters that must be there, each with a glob over its value. HTTP edges.
     query: Mapping[str, str] = field(default_factory=dict)
-    #: Addresses or CIDR blocks of callers. TCP edges, too.
-    client: Tuple[str, ...] = ()
+    #: Addresses or CIDR blocks of callers, any by default; an empty one is refused. TCP edges, too.
+    client: Union[str, Tuple[str, ...], List[str], None] = None
 
     def to_json(self) -> Dict[str, Any]:
         """The match as the API takes it."""
@@ -55,7 +55,7 @@ class Match:
             out["header"] = dict(self.header)
         if self.query:
             out["query"] = dict(self.query)
-        if self.client:
+        if self.client is not None:
             out["client"] = [self.client] if isinstance(self.client, str) else list(self.client)
         return out
 
@@ -250,10 +250,11 @@ class Status:
 
     def edge(self, name: str) -> Edge:
         """The edge "caller -> callee"; NotFound names those that there are."""
-        want = " -> ".join(part.strip() for part in name.split("->"))
-        for e in self.edges:
-            if e.name == want:
-                return e
+        spaced = " -> ".join(part.strip() for part in name.split("->"))
+        for want in (name, spaced):
+            for e in self.edges:
+                if e.name == want:
+                    return e
         raise NotFound(f"no edge {name!r}; there are: {', '.join(e.name for e in self.edges)}")
 
 

@@ -113,6 +113,22 @@ class TestFaults(Served):
                     pass
         self.assertEqual(brief.state, "expired")
 
+    def test_empty_values_widen_nothing(self) -> None:
+        for lease in ("0s", "0", timedelta(0)):
+            with self.subTest(lease), self.assertRaises(chaosctl.BadInput) as caught:
+                self.chaos.latency(AUTH, "5ms", for_=lease)
+            self.assertRegex(str(caught.exception), "for: must be more than 0")
+        for client in ("", (), []):
+            for match in (Match(client=client), Match(path="/login", client=client), {"client": client}):
+                with self.subTest(match), self.assertRaises(chaosctl.BadInput) as caught:
+                    self.chaos.http_status(AUTH, 503, match=match)
+                self.assertRegex(str(caught.exception), r"match\.client")
+        with self.assertRaisesRegex(chaosctl.BadInput, "target.from"):
+            self.chaos.http_status("auth-service", 503, from_=[])
+        for some in (Match(client="127.0.0.1"), Match(client=("127.0.0.0/8",))):
+            with self.chaos.http_status(AUTH, 503, match=some):
+                self.assertEqual(self.ask(AUTH), 503)
+
     def test_status_kinds_topology(self) -> None:
         status = self.chaos.status()
         self.assertEqual((status.topology, status.debts, status.runs), ("shop", (), ()))

@@ -8,6 +8,8 @@ from typing import Iterator
 
 from chaosctl import BadInput, Chaos, Unavailable
 
+from toxiproxy import Toxiproxy
+
 from .stage import backend, nowhere
 
 
@@ -82,6 +84,31 @@ class TestForeignServers(unittest.TestCase):
             Chaos(address).halt()
         with foreign(_Nonsense) as address, self.assertRaisesRegex(Unavailable, "cannot be read"):
             Chaos(address).status()
+
+    def test_answers_that_are_no_objects(self) -> None:
+        for said in (b"[]", b"null", b'"x"', b"5", b"", b'{"injections": ["x"], "faults": 5, "kinds": [5], "connections": [{}], "lifted": 5, "runs": 5}'):
+
+            class Says(_Elsewhere):
+                text = said
+
+                def do_GET(self) -> None:
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(self.text)))
+                    self.end_headers()
+                    self.wfile.write(self.text)
+
+                do_POST = do_DELETE = do_GET
+
+            with foreign(Says) as address:
+                chaos, toxics = Chaos(address), Toxiproxy("http://" + address)
+                asked = [chaos.status, chaos.faults, chaos.kinds, chaos.connections, chaos.halt, chaos.runs, lambda: chaos.close_connection(1)]
+                asked += [toxics.version, lambda: toxics.get("p"), lambda: toxics.create("p", "127.0.0.1:1")]
+                if not said.startswith(b"{"):  # what holds no field that is wrong can be read
+                    asked += [chaos.topology, toxics.proxies, lambda: chaos.lift("i-1"), lambda: chaos.latency("a", "1s"), lambda: toxics.populate([])]
+                for ask in asked:
+                    with self.subTest(said=said, ask=ask), self.assertRaisesRegex(Unavailable, "cannot be read") as caught:
+                        ask()
+                    self.assertIn("this version", caught.exception.hint)
 
     def test_no_redirect_is_followed(self) -> None:
         with foreign(_Elsewhere) as address, self.assertRaisesRegex(Unavailable, "302"):

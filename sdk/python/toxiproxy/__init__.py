@@ -94,16 +94,16 @@ class Toxics:
     def add(self, toxic: Toxic) -> Toxic:
         """Put a toxic in force, also on connections that are open; returns it as the
         server has it."""
-        return Toxic.of(self._api.ask("POST", _path("proxies", self._proxy, "toxics"), toxic.to_json()))
+        return self._api.read(Toxic.of, "POST", _path("proxies", self._proxy, "toxics"), toxic.to_json())
 
     def update(self, toxic: Toxic) -> Toxic:
         """Give the toxic of that name other attributes and another toxicity."""
         body = {"attributes": dict(toxic.attributes), "toxicity": toxic.toxicity}
-        return Toxic.of(self._api.ask("POST", _path("proxies", self._proxy, "toxics", toxic.name), body))
+        return self._api.read(Toxic.of, "POST", _path("proxies", self._proxy, "toxics", toxic.name), body)
 
     def get(self, name: str) -> Toxic:
         """The toxic of that name; NotFound without."""
-        return Toxic.of(self._api.ask("GET", _path("proxies", self._proxy, "toxics", name)))
+        return self._api.read(Toxic.of, "GET", _path("proxies", self._proxy, "toxics", name))
 
     def remove(self, name: str) -> None:
         """Take the toxic of that name out."""
@@ -111,7 +111,7 @@ class Toxics:
 
     def __iter__(self) -> Iterator[Toxic]:
         """All of them, as they are now."""
-        return iter([Toxic.of(t) for t in self._api.ask("GET", _path("proxies", self._proxy, "toxics"))])
+        return iter(self._api.read(lambda raw: [Toxic.of(t) for t in raw], "GET", _path("proxies", self._proxy, "toxics"), shape=list))
 
     def __len__(self) -> int:
         """How many there are now."""
@@ -137,7 +137,7 @@ class Proxy:
         self.enabled = bool(raw["enabled"])
 
     def _update(self, **fields: Any) -> Proxy:
-        self._read(self._api.ask("POST", _path("proxies", self.name), fields))
+        self._api.read(self._read, "POST", _path("proxies", self.name), fields)
         return self
 
     def enable(self) -> Proxy:
@@ -187,7 +187,7 @@ class Toxiproxy:
         """Make a proxy; without listen it gets a free port. Conflict if there is one
         of that name."""
         body = {"name": name, "upstream": upstream, "listen": listen, "enabled": enabled}
-        self._last = Proxy(self._api, self._api.ask("POST", "/proxies", body))
+        self._last = self._api.read(self._proxy, "POST", "/proxies", body)
         return self._last
 
     @property
@@ -199,16 +199,18 @@ class Toxiproxy:
 
     def get(self, name: str) -> Proxy:
         """The proxy of that name; NotFound without."""
-        return Proxy(self._api, self._api.ask("GET", _path("proxies", name)))
+        return self._api.read(self._proxy, "GET", _path("proxies", name))
 
     def proxies(self) -> Dict[str, Proxy]:
         """All proxies by name."""
-        return {name: Proxy(self._api, raw) for name, raw in self._api.ask("GET", "/proxies").items()}
+        return self._api.read(lambda raw: {name: self._proxy(one) for name, one in raw.items()}, "GET", "/proxies")
 
     def populate(self, proxies: Sequence[Mapping[str, Any]]) -> List[Proxy]:
         """Make many proxies at once; those that are there already stay as they are."""
-        answer = self._api.ask("POST", "/populate", [dict(p) for p in proxies])
-        return [Proxy(self._api, raw) for raw in answer.get("proxies") or ()]
+        return self._api.read(lambda raw: [self._proxy(p) for p in raw.get("proxies") or ()], "POST", "/populate", [dict(p) for p in proxies])
+
+    def _proxy(self, raw: Mapping[str, Any]) -> Proxy:
+        return Proxy(self._api, raw)
 
     def reset(self) -> None:
         """Enable every proxy and remove all toxics."""
@@ -216,4 +218,4 @@ class Toxiproxy:
 
     def version(self) -> str:
         """The version of Toxiproxy that the server answers like."""
-        return str(self._api.ask("GET", "/version")["version"])
+        return self._api.read(lambda raw: str(raw["version"]), "GET", "/version")
