@@ -169,6 +169,9 @@ func (f *flow) fillMore(e *entry, room int) int {
 		return 0 // nothing there, or the pipe is full: a new one will tell
 	}
 	f.q.grow(last, n, e)
+	if last.size >= smallSplice {
+		f.small = 0
+	}
 	return n
 }
 
