@@ -111,7 +111,7 @@ func (l *loop) patience() time.Duration {
 	case d > lead:
 		return d - lead
 	case l.eagerness.stay(now):
-		if l.eagerness.rises() {
+		if l.eagerness.warms(now, d) {
 			l.poll.warm()
 		}
 		return 0
@@ -126,6 +126,9 @@ const (
 	leadTime  = 200 * time.Microsecond
 	leadAwake = 80 * time.Microsecond
 	nap       = 5 * time.Millisecond
+	// warmTime is how often the way of a send is gone while the loop is up, and
+	// more than that takes.
+	warmTime = 40 * time.Microsecond
 	// leadWindow and leadMost bound what that may cost: 5 % of a processor, and
 	// nothing while nothing is due.
 	leadWindow = 100 * time.Millisecond
@@ -137,7 +140,7 @@ type eagerness struct {
 	from  time.Duration // when the window began
 	spent time.Duration
 	last  time.Duration // when it was last found to be up
-	fresh bool          // it was not, before
+	warm  time.Duration // when it has last sent itself a byte
 }
 
 // lead is how early to be up for the next byte.
@@ -148,7 +151,7 @@ func (e *eagerness) lead(now time.Duration) time.Duration {
 	if e.spent >= leadMost {
 		return 0
 	}
-	if now-e.last < nap {
+	if since := now - e.last; since > leadAwake && since < nap {
 		return leadAwake
 	}
 	return leadTime
@@ -159,16 +162,22 @@ func (e *eagerness) stay(now time.Duration) bool {
 	if e.spent >= leadMost {
 		return false
 	}
-	since := now - e.last
-	if e.fresh = since >= leadAwake; !e.fresh {
+	if since := now - e.last; since < leadAwake {
 		e.spent += since
 	}
 	e.last = now
 	return true
 }
 
-// rises tells whether the loop was not up before.
-func (e *eagerness) rises() bool { return e.fresh }
+// warms tells whether it is time to send itself a byte: while it is up, as long as
+// that delays nothing.
+func (e *eagerness) warms(now, d time.Duration) bool {
+	if d < warmTime || now-e.warm < warmTime {
+		return false
+	}
+	e.warm = now
+	return true
+}
 
 // again pumps a flow once others had their turn.
 func (l *loop) again(f *flow) {
