@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,14 +78,19 @@ func TestKilledWhileChanging(t *testing.T) {
 type proxyShown struct {
 	Name, Listen, Upstream string
 	Enabled                bool
-	Toxics                 []struct {
-		Name, Type, Stream string
-		Toxicity           float64
-		Attributes         map[string]any
-	}
+	Toxics                 []toxicShown
 }
 
+type toxicShown struct {
+	Name, Type, Stream string
+	Toxicity           float64
+	Attributes         map[string]any
+}
+
+// String does not show the order of the toxics: answers sort them by direction, the
+// file has them as they act.
 func (p proxyShown) String() string {
+	slices.SortFunc(p.Toxics, func(a, b toxicShown) int { return strings.Compare(a.Name, b.Name) })
 	b, err := json.Marshal(p)
 	if err != nil {
 		return err.Error()

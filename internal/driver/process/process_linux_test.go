@@ -205,6 +205,15 @@ func TestPlanPinsTheProcess(t *testing.T) {
 	}
 }
 
+// becomeZombie waits until a child has ended and leaves it as it is.
+func becomeZombie(t *testing.T, pid int) {
+	t.Helper()
+	const byPID, exited, leave = 1, 0x4, 0x1000000 // P_PID, WEXITED, WNOWAIT
+	if _, _, e := syscall.Syscall6(syscall.SYS_WAITID, byPID, uintptr(pid), 0, exited|leave, 0, 0); e != 0 {
+		t.Fatalf("wait for pid %d: %v", pid, e)
+	}
+}
+
 func TestPlanRefuses(t *testing.T) {
 	stopped := startTarget(t)
 	stopped.stop(t)
@@ -212,8 +221,7 @@ func TestPlanRefuses(t *testing.T) {
 	gone.kill()
 	zombie := startTarget(t)
 	zombie.signal(t, syscall.SIGKILL)
-	for range zombie.answers { // ends with the process, which is not waited for
-	}
+	becomeZombie(t, zombie.Process.Pid)
 	relay := pauseOf(1)
 	relay.At = &fault.Placed{Relay: &fault.RelayEdge{From: "a", To: "b"}}
 	for name, c := range map[string]struct {
