@@ -101,9 +101,14 @@ func (r *Requests) open(addr string, n int) error {
 
 // Run sends requests for the given time.
 func (r *Requests) Run(length time.Duration) (*Answers, error) {
-	r.got = &Answers{Latencies: make([]time.Duration, 0, int(length.Seconds()*500_000))}
-	r.Do(func() { r.run(length) })
-	return r.got, r.failure
+	got := &Answers{Latencies: make([]time.Duration, 0, int(length.Seconds()*500_000))}
+	var failure error
+	r.Do(func() { // late answers of an earlier run come there, too
+		r.got = got
+		r.run(length)
+		r.got, failure = &Answers{}, r.failure
+	})
+	return got, failure
 }
 
 func (r *Requests) run(length time.Duration) {

@@ -258,7 +258,7 @@ func injection(id string, since time.Duration, f fault.Fault, touches string, re
 
 func latency500() fault.Fault {
 	return fault.Fault{Name: "net.latency", Kind: "net.latency", Target: fault.Target{Service: "auth-service"}, Share: 0.8,
-		Params: &fault.Latency{Delay: fault.Duration(500 * time.Millisecond), Jitter: fault.Duration(50 * time.Millisecond), Direction: fault.Response}}
+		Params: &fault.Latency{Delay: fault.Duration(500 * time.Millisecond), Jitter: fault.Duration(50 * time.Millisecond), Distribution: fault.Uniform, Direction: fault.Response}}
 }
 
 func partition() fault.Fault {
