@@ -358,6 +358,7 @@ func (c *conn) dropLocked(a *armed) (*hit, int) {
 	c.hits = slices.Delete(c.hits, i, i+1)
 	h.end()
 	c.applied = append(c.applied, names([]*hit{h})...)
+	c.changed() // first: what is let go below must not meet the old plan again
 	if _, ok := a.Effect.(Stager); ok {
 		c.loop.post(func() {
 			for way := range c.flows {
@@ -369,7 +370,6 @@ func (c *conn) dropLocked(a *armed) (*hit, int) {
 			}
 		})
 	}
-	c.changed()
 	return h, i
 }
 
