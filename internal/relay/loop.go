@@ -110,13 +110,12 @@ func (l *loop) patience() time.Duration {
 		return 0
 	case d > lead:
 		return d - lead
-	case l.eagerness.stay(now):
-		if l.eagerness.warms(now, d) {
-			l.poll.warm()
-		}
-		return 0
 	}
-	return d
+	l.eagerness.stay(now)
+	if l.eagerness.warms(now, d) {
+		l.poll.warm()
+	}
+	return 0
 }
 
 const (
@@ -143,7 +142,7 @@ type eagerness struct {
 	warm  time.Duration // when it has last sent itself a byte
 }
 
-// lead is how early to be up for the next byte.
+// lead is how early to be up for the next byte: 0 once the window is spent.
 func (e *eagerness) lead(now time.Duration) time.Duration {
 	if now-e.from > leadWindow {
 		e.from, e.spent = now, 0
@@ -157,16 +156,12 @@ func (e *eagerness) lead(now time.Duration) time.Duration {
 	return leadTime
 }
 
-// stay tells whether the loop may stay up until the next byte is due.
-func (e *eagerness) stay(now time.Duration) bool {
-	if e.spent >= leadMost {
-		return false
-	}
+// stay notes that the loop is up, within its lead, until the next byte is due.
+func (e *eagerness) stay(now time.Duration) {
 	if since := now - e.last; since < leadAwake {
 		e.spent += since
 	}
 	e.last = now
-	return true
 }
 
 // warms tells whether it is time to send itself a byte: while it is up, as long as

@@ -121,8 +121,7 @@ func (f *flow) blind(p *plan) bool {
 // bytes come at a time, bulk is over.
 func (f *flow) spliceQueued(p *plan, room int) bool {
 	var e entry
-	seen := !e.shift(p.stages, time.Now())
-	if !seen {
+	if e.shift(p.stages, time.Now()) {
 		if n := f.fillMore(&e, room); n > 0 {
 			f.conn.came(f, n)
 			return true
