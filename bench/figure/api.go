@@ -33,16 +33,11 @@ func api() Figure {
 }
 
 func takeAPI(ctx context.Context, p *peer.Peer, s Scale) (*Sample, error) {
-	up, err := load.Source(ctx)
+	r, end, err := startBefore(ctx, p, load.Source)
 	if err != nil {
 		return nil, err
 	}
-	defer up.Close()
-	r, err := p.Start(ctx, up.Addr)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
+	defer end()
 	deaf, err := load.NewDeaf(ctx)
 	if err != nil {
 		return nil, err

@@ -36,16 +36,11 @@ func streams(n int) string {
 }
 
 func takeBulk(ctx context.Context, p *peer.Peer, s Scale) (*Sample, error) {
-	up, err := load.Source(ctx)
+	r, end, err := startBefore(ctx, p, load.Source)
 	if err != nil {
 		return nil, err
 	}
-	defer up.Close()
-	r, err := p.Start(ctx, up.Addr)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
+	defer end()
 	sample := newSample()
 	for _, n := range bulkStreams {
 		rate, cpu, err := fetch(ctx, r, n, s.length(time.Second), 100*time.Millisecond)

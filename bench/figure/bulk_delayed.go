@@ -27,16 +27,11 @@ func bulkDelayed() Figure {
 }
 
 func takeBulkDelayed(ctx context.Context, p *peer.Peer, s Scale) (*Sample, error) {
-	up, err := load.Source(ctx)
+	r, end, err := startBefore(ctx, p, load.Source)
 	if err != nil {
 		return nil, err
 	}
-	defer up.Close()
-	r, err := p.Start(ctx, up.Addr)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
+	defer end()
 	before, err := machine.RSS(r.PID)
 	if err != nil {
 		return nil, err

@@ -30,16 +30,11 @@ func connections() Figure {
 }
 
 func takeConnections(ctx context.Context, p *peer.Peer, s Scale) (*Sample, error) {
-	up, err := load.Echo(ctx)
+	r, end, err := startBefore(ctx, p, load.Echo)
 	if err != nil {
 		return nil, err
 	}
-	defer up.Close()
-	r, err := p.Start(ctx, up.Addr)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
+	defer end()
 	if _, err := load.Dial(ctx, r.Addr, 16, 500, time.Second); err != nil {
 		return nil, err
 	}

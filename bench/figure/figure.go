@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/chaosctl/chaosctl/bench/load"
 	"github.com/chaosctl/chaosctl/bench/machine"
 	"github.com/chaosctl/chaosctl/bench/peer"
 )
@@ -100,4 +101,17 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// startBefore starts an upstream and the peer before it; end ends both.
+func startBefore(ctx context.Context, p *peer.Peer, upstream func(context.Context) (*load.Upstream, error)) (r *peer.Running, end func(), err error) {
+	up, err := upstream(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r, err = p.Start(ctx, up.Addr); err != nil {
+		up.Close()
+		return nil, nil, err
+	}
+	return r, func() { r.Close(); up.Close() }, nil
 }

@@ -35,16 +35,11 @@ func idle() Figure {
 }
 
 func takeIdle(ctx context.Context, p *peer.Peer, _ Scale) (*Sample, error) {
-	up, err := load.Echo(ctx)
+	r, end, err := startBefore(ctx, p, load.Echo)
 	if err != nil {
 		return nil, err
 	}
-	defer up.Close()
-	r, err := p.Start(ctx, up.Addr)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
+	defer end()
 	if _, err := load.Dial(ctx, r.Addr, 16, 64, time.Second); err != nil {
 		return nil, err
 	}

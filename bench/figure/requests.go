@@ -26,16 +26,11 @@ func requests() Figure {
 }
 
 func takeRequests(ctx context.Context, p *peer.Peer, s Scale) (*Sample, error) {
-	up, err := load.Web(ctx)
+	r, end, err := startBefore(ctx, p, load.Web)
 	if err != nil {
 		return nil, err
 	}
-	defer up.Close()
-	r, err := p.Start(ctx, up.Addr)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
+	defer end()
 	client, err := load.NewRequests(ctx, r.Addr, 64)
 	if err != nil {
 		return nil, err
