@@ -261,4 +261,23 @@ type Exchange struct {
 	TraceID    string    `json:"traceId,omitempty"`
 	Idempotent string    `json:"idempotencyKey,omitempty"`
 	Faults     []string  `json:"faults,omitempty"` // names of the faults applied
+
+	// Proto is HTTP/1.0, HTTP/1.1, HTTP/2 or websocket; empty on edges that see bytes.
+	Proto string `json:"proto,omitempty"`
+	Host  string `json:"host,omitempty"`  // of the request; of the TLS handshake on edges that see bytes
+	Query string `json:"query,omitempty"` // without the question mark, secrets redacted
+	// GRPC is the status of a gRPC call, -1 if there was none.
+	GRPC *int `json:"grpcStatus,omitempty"`
+	// Messages are those of a stream (gRPC, WebSocket): from the caller, from the callee.
+	MessagesIn  uint64 `json:"messagesIn,omitempty"`
+	MessagesOut uint64 `json:"messagesOut,omitempty"`
+	// Key is the call key: what makes attempts of one call equal (DESIGN 4); Keyed
+	// says by which: idempotency-key, request-id, trace or body.
+	Key     string `json:"key,omitempty"`
+	Keyed   string `json:"keyed,omitempty"`
+	Attempt int    `json:"attempt,omitempty"` // of that key, from 1, as far as was counted
+	// LastIn is when the request was read whole; RequestID and BodyHash are keyed per run.
+	LastIn    time.Time `json:"requestRead,omitzero"`
+	RequestID string    `json:"requestId,omitempty"`
+	BodyHash  string    `json:"bodyHash,omitempty"`
 }

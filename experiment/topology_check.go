@@ -272,7 +272,7 @@ func (p Protocol) Validate() error {
 	if p == "" {
 		return nil
 	}
-	return among("protocol", p, HTTP, TCP)
+	return among("protocol", p, HTTP, TCP, UDP, Auto)
 }
 
 // Validate checks what an edge says by itself.

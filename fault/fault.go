@@ -252,6 +252,18 @@ type Placed struct {
 	Relay *RelayEdge `json:"relay,omitempty"`
 	// Process is a process of this machine.
 	Process *Process `json:"process,omitempty"`
+	// Resolver is the resolver of the topology, for some names.
+	Resolver *Resolver `json:"resolver,omitempty"`
+}
+
+// Resolver is a placement on the topology's resolver.
+type Resolver struct {
+	// Listen is the address of the resolver, as the topology has it.
+	Listen string `json:"listen"`
+	// Service whose names are meant; empty if the params name them.
+	Service string `json:"service,omitempty"`
+	// Names are the DNS names and patterns (*.example.com) that are hurt.
+	Names []string `json:"names"`
 }
 
 // RelayEdge is a placement on a relay.
@@ -283,6 +295,8 @@ func (p *Placed) Target() string {
 		return "relay"
 	case p.Process != nil:
 		return "process"
+	case p.Resolver != nil:
+		return "resolver"
 	}
 	return ""
 }
@@ -295,6 +309,8 @@ func (p *Placed) String() string {
 		return p.Relay.Name()
 	case p.Process != nil:
 		return fmt.Sprintf("%s (pid %d)", p.Process.Service, p.Process.PID)
+	case p.Resolver != nil:
+		return "resolver " + p.Resolver.Listen
 	}
 	return "nowhere"
 }
@@ -331,6 +347,8 @@ type Unit string
 const (
 	Exchange   Unit = "exchange"
 	Connection Unit = "connection"
+	Datagram   Unit = "datagram"
+	Query      Unit = "query" // of DNS
 	OneProcess Unit = "process"
 	Units      Unit = "unit"
 )

@@ -31,6 +31,11 @@ type Kind struct {
 	// BytesOnly kinds need an edge that passes bytes as they come (protocol: tcp):
 	// what they change is not there on an edge that sees requests.
 	BytesOnly bool
+	// Datagrams: the kind acts on the datagrams of UDP edges, too. DatagramsOnly: on
+	// nothing else.
+	Datagrams, DatagramsOnly bool
+	// TLSOnly kinds need an edge that answers TLS handshakes itself.
+	TLSOnly bool
 	// WholeConnections: the kind acts on connections even where the edge sees
 	// requests, so its `match` takes `client` alone.
 	WholeConnections bool
@@ -55,6 +60,7 @@ type Acts string
 const (
 	OnEdges     Acts = "edges"
 	OnProcesses Acts = "processes"
+	OnNames     Acts = "names" // that the topology's resolver answers
 )
 
 // Flag is a shorthand flag of `inject fault` that stands for a param.

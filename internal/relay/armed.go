@@ -54,8 +54,8 @@ type armed struct {
 	active  int
 }
 
-func newArmed(a Armed, edge string, http bool) (*armed, error) {
-	unit, ok := carriedOut(a.Effect, http)
+func newArmed(a Armed, edge string, p experiment.Protocol) (*armed, error) {
+	unit, ok := carriedOut(a.Effect, p)
 	if !ok {
 		return nil, fmt.Errorf("arm %s on %s: the edge cannot carry out a %T", a.ID, edge, a.Effect)
 	}
@@ -243,7 +243,7 @@ func (h *hit) swallows() bool {
 // Check tells whether an edge of a protocol can carry out an effect, narrowed by
 // match; Arm refuses what Check does.
 func Check(e Effect, p experiment.Protocol, match *fault.Match) error {
-	unit, ok := carriedOut(e, p == experiment.HTTP)
+	unit, ok := carriedOut(e, p)
 	if !ok {
 		return fmt.Errorf("an edge of protocol %s cannot carry out a %T", p, e)
 	}

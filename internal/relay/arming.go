@@ -17,7 +17,7 @@ func (e *Edge) Arm(arm Armed) error { return e.arm(arm, "") }
 func (e *Edge) Replace(old string, arm Armed) error { return e.arm(arm, old) }
 
 func (e *Edge) arm(arm Armed, old string) error {
-	a, err := newArmed(arm, e.name, e.http != nil)
+	a, err := newArmed(arm, e.name, e.spec.Protocol)
 	if err != nil {
 		return err
 	}

@@ -248,7 +248,7 @@ func (c *conn) consider(a *armed) { c.take(a, nil) }
 func (c *conn) replace(old, a *armed) { c.take(a, old) }
 
 func (c *conn) take(a, old *armed) {
-	if a.unit != fault.Connection || onLinks(a.Effect) || !a.match.fitsClient(c.client()) {
+	if !a.hurts(fault.Connection) || onLinks(a.Effect) || !a.match.fitsClient(c.client()) {
 		return
 	}
 	c.mu.Lock()

@@ -185,23 +185,28 @@ func (e *Edge) run() {
 			e.slots.add(-connFiles)
 			continue
 		}
-		if e.http != nil {
-			e.http.take(c, e.newID())
-			continue
-		}
-		l := e.loops[0]
-		for _, o := range e.loops {
-			if o.live.Load() < l.live.Load() {
-				l = o
-			}
-		}
-		conn := e.newLive(l, remote(c))
-		l.post(func() {
-			conn.ends[Up].wire = newNetWire(c, conn, Up)
-			conn.ends[Up].writable = true
-			conn.begin()
-		})
+		e.take(c)
 	}
+}
+
+// take carries an accepted connection.
+func (e *Edge) take(c *net.TCPConn) {
+	if e.http != nil {
+		e.http.take(c, e.newID())
+		return
+	}
+	l := e.loops[0]
+	for _, o := range e.loops {
+		if o.live.Load() < l.live.Load() {
+			l = o
+		}
+	}
+	conn := e.newLive(l, remote(c))
+	l.post(func() {
+		conn.ends[Up].wire = newNetWire(c, conn, Up)
+		conn.ends[Up].writable = true
+		conn.begin()
+	})
 }
 
 // newLive makes a connection, which is listed from now on.

@@ -1,9 +1,11 @@
 package relay
 
 import (
+	"io"
 	"net/http"
 	"time"
 
+	"github.com/chaosctl/chaosctl/experiment"
 	"github.com/chaosctl/chaosctl/fault"
 )
 
@@ -163,6 +165,85 @@ type Delayer interface {
 // edges only.
 type Answerer interface{ Answer() Answer }
 
+// RequestEditor is implemented by effects that change the head of a request before
+// it is forwarded. HTTP edges only.
+type RequestEditor interface {
+	// EditRequest changes the fields of r, which is the relay's own copy. Framing and
+	// hop-by-hop fields are set after it.
+	EditRequest(r *http.Request, chance *Rand)
+}
+
+// Rewriter is implemented by effects that change the callee's answer. HTTP edges
+// only; answers of other effects (Answerer) are not rewritten.
+type Rewriter interface {
+	// Rewrite may change the head, and returns what the body becomes: body itself to
+	// leave it. It must not wait: whatever reads body does so as the relay asks for
+	// bytes. false says that there is nothing to change in such an answer: then the
+	// exchange counts as matched and skipped.
+	Rewrite(head *Head, body io.Reader, chance *Rand) (io.Reader, bool)
+}
+
+// Head is the head of an answer on its way to the caller.
+type Head struct {
+	Status int
+	Header http.Header
+	// Length is what Content-Length says, -1 for none. A body of another length is
+	// sent as it is: the caller sees that the length was a lie.
+	Length int64
+	// Request is what is answered; it must not be changed.
+	Request *http.Request
+}
+
+// ReplyLoser is implemented by effects that let the callee finish, drop its
+// answer, and end the caller's connection (on HTTP/2, the stream). HTTP edges only.
+type ReplyLoser interface{ LoseReply() (how Ending) }
+
+// Packeter is implemented by effects that act on datagrams. UDP edges only; there
+// nothing else of the effect counts.
+type Packeter interface {
+	// Packet decides over a datagram that was drawn. Effects with memory, such as a
+	// rate, keep it themselves; it is called from many goroutines.
+	Packet(way Way, size int, chance *Rand) Fate
+}
+
+// Fate is what becomes of a datagram.
+type Fate struct {
+	// Drop loses it.
+	Drop bool
+	// Copies are sent besides.
+	Copies int
+	// Delay is waited before it leaves. Datagrams leave in the order in which they
+	// are due, so different delays reorder them.
+	Delay time.Duration
+	// Edit changes its bytes in place; nil leaves them.
+	Edit func(b []byte)
+}
+
+// Handshaker is implemented by effects that hurt TLS handshakes of edges that answer
+// them themselves. The unit is the connection.
+type Handshaker interface{ Handshake() Handshake }
+
+// Handshake is how a TLS handshake is hurt.
+type Handshake struct {
+	// End ends the connection once the ClientHello was read: Close or Reset.
+	End Ending
+	// Stall answers nothing until the lift.
+	Stall bool
+	// Leaf is what is wrong with the certificate that is presented.
+	Leaf Leaf
+}
+
+// Leaf is what is wrong with a certificate.
+type Leaf string
+
+// The certificates that an edge can present.
+const (
+	Sound     Leaf = ""           // nothing
+	Expired   Leaf = "expired"    // its time is over
+	WrongName Leaf = "wrong-name" // it is for another name
+	Untrusted Leaf = "untrusted"  // nobody knows who signed it
+)
+
 // Answer is a whole answer.
 type Answer struct {
 	Status int
@@ -195,25 +276,33 @@ func (r *Rand) Float() float64 {
 
 // carriedOut tells whether an edge of this protocol can do anything with e, and
 // which units it hurts.
-func carriedOut(e Effect, http bool) (unit fault.Unit, ok bool) {
-	if _, raw := e.(Raw); raw && http {
-		return "", false
+func carriedOut(e Effect, p experiment.Protocol) (unit fault.Unit, ok bool) {
+	if p == experiment.UDP {
+		_, ok := e.(Packeter)
+		return fault.Datagram, ok
 	}
+	_, raw := e.(Raw)
 	switch e.(type) {
-	case Refuser, Sweeper, Deafener:
+	case Refuser, Sweeper, Deafener, Handshaker:
 		return fault.Connection, true
 	case Greeter:
-		return fault.Connection, !http
+		return fault.Connection, p == experiment.TCP
 	case Stager, Holder, Swallower, Ender:
-		if http {
-			return fault.Exchange, true
+		switch {
+		case p == experiment.HTTP:
+			return fault.Exchange, !raw
+		case p == experiment.Auto && !raw:
+			return fault.Units, true // exchanges of some connections, other connections whole
 		}
 		return fault.Connection, true
-	case Delayer, Answerer:
-		return fault.Exchange, http
+	case Delayer, Answerer, RequestEditor, Rewriter, ReplyLoser:
+		return fault.Exchange, p.SeesRequests()
 	}
 	return "", false
 }
+
+// hurts tells whether an effect is for units of a sort.
+func (a *armed) hurts(u fault.Unit) bool { return a.unit == u || a.unit == fault.Units }
 
 // onListener tells whether an effect acts on the listener.
 func onListener(e Effect) bool {

@@ -98,7 +98,7 @@ func (x *exchange) consider(a *armed) {
 }
 
 func (x *exchange) draw(a *armed) {
-	if a.unit != fault.Exchange {
+	if !a.hurts(fault.Exchange) {
 		return
 	}
 	fits, protected := a.fits(x.r, x.conn.client())

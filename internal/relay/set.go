@@ -3,6 +3,7 @@ package relay
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -30,6 +31,23 @@ type Spec struct {
 	// refuses connections for as long as the callee does. TCP edges; on HTTP
 	// edges it is always reset.
 	WhenDown string
+	// TLS is how the edge deals with TLS; nil: callers and callee speak plain, or the
+	// edge passes TLS through as bytes.
+	TLS *TLS
+	// SNI: the TLS connections for these server names alone are this edge's; names
+	// and patterns (*.example.com). Edges with it may share a listen. TCP edges.
+	SNI []string
+	// ClientFaults are the limits of faults that callers ask for; nil ignores them.
+	ClientFaults *experiment.ClientFaults
+}
+
+// TLS is how an edge deals with TLS. An edge may speak it on one side alone.
+type TLS struct {
+	// Certificate makes what is presented to a caller; nil: callers speak plain.
+	Certificate func(hello *tls.ClientHelloInfo, leaf Leaf) (*tls.Certificate, error)
+	// Upstream is how the callee is called; nil: plain. ServerName empty stands for
+	// the caller's SNI, else the address's host.
+	Upstream *tls.Config
 }
 
 // Options of a Set.
