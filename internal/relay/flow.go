@@ -300,8 +300,8 @@ func (f *flow) splice() bool {
 	return f.drain()
 }
 
-// notSpliced tells whether to read instead: a splice stops before urgent bytes as
-// if the stream had ended.
+// notSpliced tells whether to go on: by reading instead, as a splice stops before
+// urgent bytes as if the stream had ended, or with the end that was queued.
 func (f *flow) notSpliced(err error) bool {
 	switch {
 	case err == io.EOF || err == errAgain && f.src().urgent:
@@ -311,6 +311,7 @@ func (f *flow) notSpliced(err error) bool {
 		f.src().readable = false
 	default:
 		f.broke()
+		return f.drained // into a queue that may be empty: somebody has to wait for it
 	}
 	return false
 }
