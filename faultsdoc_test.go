@@ -51,10 +51,64 @@ Every kind of fault that chaosctl knows. ` + "`chaosctl kinds` and `chaosctl exp
 		anchor := strings.ReplaceAll(k.Name, ".", "")
 		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s |\n", k.Name, anchor, cell(k.Doc), k.Acts, strings.Join(k.Grounds, ", "))
 	}
+	modifiers(&b)
 	for _, k := range kinds {
 		describe(&b, k.Describe())
 	}
 	return b.String()
+}
+
+// modifiers tells what narrows a fault, and what a call is.
+func modifiers(b *strings.Builder) {
+	b.WriteString(`
+## Modifiers
+
+They narrow a fault, in this order: each sees what those before it have left. What a match leaves out, and what comes while
+a fault sleeps (after, pulse), does not count as matched in its receipt; what attempts, share and maxActive leave out counts as
+matched and skipped. Which of them a kind takes, ` + "`chaosctl explain KIND`" + ` says.
+
+| modifier | meaning |
+| --- | --- |
+`)
+	for _, m := range fault.Modifiers() {
+		fmt.Fprintf(b, "| `%s` | %s |\n", m.Name, cell(m.Doc))
+	}
+	b.WriteString(`
+A **pulse** takes its fault out at the end of each time that it is on, as a lift would: what is held or delayed goes on, and what a
+lift would end ends. At the start of each it takes what is open then, as an injection would, so a connection may count once for
+each time. **After** counts from the injection; the call that wakes the fault does so at once for whatever begins behind it.
+
+What makes requests **attempts** of one call is the first of these that a request has:
+
+1. an idempotency key (` + "`Idempotency-Key`, else `X-Idempotency-Key`" + `);
+2. a request id (` + "`X-Request-Id`" + `) with method, path and query;
+3. a trace id (` + "`traceparent`" + `) with method, path and query;
+4. a correlation id (` + "`X-Correlation-Id`" + `), which may outlive a trace, with method, path and query;
+5. method, path, query and body, of 64 KiB at most.
+
+A request has no call, and is spared by a fault with attempts, if its body is larger, is not complete within a second (a stream), or
+waits to be told to go on (` + "`Expect: 100-continue`" + `), and it has none of the others. Attempts are counted for each fault from its
+injection. Ids and bodies are kept as hashes under a key that lives as long as the process.
+
+## Faults that callers ask for
+
+An edge with ` + "`clientFaults: {allow: [delay, status, abort, grpc-status], maxDelay: 10s, maxShare: 10%}`" + ` obeys these request headers,
+as far as they are allowed:
+
+| header | value |
+| --- | --- |
+| ` + "`X-Chaos-Delay`, `x-envoy-fault-delay-request`" + ` | a time with a unit such as 200ms; Envoy's: milliseconds |
+| ` + "`X-Chaos-Status`, `x-envoy-fault-abort-request`" + ` | a status from 200 to 599 |
+| ` + "`X-Chaos-Abort`" + ` | close or reset |
+| ` + "`X-Chaos-Grpc-Status`, `x-envoy-fault-abort-grpc-request`" + ` | a gRPC code such as UNAVAILABLE or 14, on gRPC calls |
+| ` + "`X-Chaos-Share`" + ` | the chance of what the other X-Chaos headers ask for: 0.5 or 50% |
+| ` + "`x-envoy-fault-delay-request-percentage`, `x-envoy-fault-abort-request-percentage`" + ` | the chance in percent, of Envoy's own |
+
+Longer delays are cut to maxDelay; once maxShare of the edge's last thousand requests or so was hurt, others are spared; protected routes
+always are. A header that was obeyed is not passed on. All others are: they may be meant for somebody else. What cannot be read,
+is not allowed or contradicts another is ignored and counted: ` + "`chaosctl status -o json`" + ` has it as ` + "`asked`" + ` of the edge. In production nobody
+can ask for anything, as nobody gives the permission.
+`)
 }
 
 func describe(b *strings.Builder, d fault.Description) {
@@ -101,6 +155,18 @@ func limits(d fault.Description) []string {
 		all = append(all, "Only on edges that pass bytes as they come (`protocol: tcp`): of `match` it takes `client` alone.")
 	} else if d.WholeConnections && !d.AllCallers {
 		all = append(all, "Acts on whole connections: of `match` it takes `client` alone.")
+	}
+	if d.TLSOnly {
+		all = append(all, "Only on edges that see TLS handshakes (`tls: {}`).")
+	}
+	switch {
+	case d.DatagramsOnly:
+		all = append(all, "Only on edges that pass datagrams (`protocol: udp`).")
+	case d.Datagrams:
+		all = append(all, "On udp edges, too (`protocol: udp`).")
+	}
+	if d.Emulated != "" {
+		all = append(all, "**Emulated** but for udp edges: "+d.Emulated+".")
 	}
 	if d.AllCallers {
 		all = append(all, "Acts before a caller is known: it takes no `match`.")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/chaosctl/chaosctl/fault"
 	"github.com/chaosctl/chaosctl/internal/driver"
+	"github.com/chaosctl/chaosctl/internal/driver/dns"
 	"github.com/chaosctl/chaosctl/internal/driver/process"
 	"github.com/chaosctl/chaosctl/internal/driver/relay"
 	relays "github.com/chaosctl/chaosctl/internal/relay"
@@ -22,7 +23,7 @@ import (
 // drivers are all that the product has; a driver that is missing here leaves
 // its kinds unserved.
 func drivers() []driver.Driver {
-	return []driver.Driver{relay.New(relays.NewSet(relays.Options{})), process.New()}
+	return []driver.Driver{relay.New(relays.NewSet(relays.Options{})), process.New(), dns.New(nil)}
 }
 
 // TestKindsServed: each kind of the catalogue is served by a driver, and each

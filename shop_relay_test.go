@@ -33,6 +33,8 @@ func TestShopBehindRelays(t *testing.T) {
 	}{
 		{"survives-slow-auth", shop.APIToAuth, fault.Fault{Kind: "net.latency", Params: &fault.Latency{Delay: fault.Duration(30 * time.Second), Direction: fault.Response}}, 200, shop.Cache},
 		{"flaky-auth, all of it", shop.APIToAuth, fault.Fault{Kind: "http.status", Params: &fault.Status{Code: 503}}, 200, shop.Cache},
+		{"broken-catalog, all of it", shop.APIToCatalog, fault.Fault{Kind: "http.body", Params: &fault.Body{Truncate: "50%", ContentLength: fault.LengthKept}}, 200, shop.Cache},
+		{"broken-catalog, all is lost", shop.APIToCatalog, fault.Fault{Kind: "http.reply-lost", Params: &fault.ReplyLost{How: "close"}}, 200, shop.Cache},
 		{"stops-at-half", shop.APIToDB, fault.Fault{Kind: "net.refuse", Params: &fault.Refuse{}}, 503, ""},
 		{"falls-without-db", shop.APIToDB, fault.Fault{Kind: "net.partition", Params: &fault.Partition{Direction: fault.CutBoth, Mode: fault.CutDrop}}, 503, ""},
 	} {

@@ -36,7 +36,7 @@ const (
 // Armed is one fault at one place.
 type Armed struct {
 	Fault   fault.Fault   `json:"fault"`
-	Where   string        `json:"where" doc:"the edge or process"`
+	Where   string        `json:"where" doc:"the edge, process or resolver"`
 	Touches string        `json:"touches" doc:"what is hurt, in words"`
 	Undo    string        `json:"undo" doc:"what takes it out, in words"`
 	Receipt fault.Receipt `json:"receipt"`
@@ -87,12 +87,29 @@ type EdgeStatus struct {
 	Protocol  Protocol `json:"protocol"`
 	Listen    string   `json:"listen,omitempty" doc:"the address the caller should call"`
 	Upstream  string   `json:"upstream"`
-	Open      int      `json:"open" doc:"connections open now"`
-	Accepted  uint64   `json:"accepted" doc:"connections accepted so far"`
-	Exchanges uint64   `json:"exchanges" doc:"requests seen so far, on HTTP edges"`
+	Open      int      `json:"open" doc:"connections open now; sessions, on UDP edges"`
+	Accepted  uint64   `json:"accepted" doc:"connections accepted so far; sessions, on UDP edges"`
+	Exchanges uint64   `json:"exchanges" doc:"requests seen so far, on HTTP edges; datagrams from callers, on UDP edges"`
 	BytesIn   uint64   `json:"bytesIn" doc:"bytes from callers"`
 	BytesOut  uint64   `json:"bytesOut" doc:"bytes to callers"`
-	Faults    []string `json:"faults,omitempty" doc:"ids of the injections in force on it"`
+	// Dropped and Unreachable are about the network below UDP edges, not about faults.
+	Dropped     uint64   `json:"dropped,omitempty" doc:"datagrams that the relay had to drop by itself, on UDP edges: no room, or nobody there"`
+	Unreachable uint64   `json:"unreachable,omitempty" doc:"ICMP messages that the callee cannot be reached, on UDP edges"`
+	Faults      []string `json:"faults,omitempty" doc:"ids of the injections in force on it"`
+	// Asked is what callers have asked for by request headers; nil where they may not.
+	Asked *Asked `json:"asked,omitempty" doc:"what callers asked for by request headers (clientFaults)"`
+}
+
+// ResolverStatus is the topology's DNS resolver as it is served.
+type ResolverStatus struct {
+	Listen    string   `json:"listen" doc:"where it answers by UDP and TCP; callers should be pointed at it"`
+	Upstreams []string `json:"upstreams" doc:"who answers in truth"`
+	Queries   uint64   `json:"queries" doc:"queries seen so far"`
+	// Unanswered queries got SERVFAIL because no upstream answered.
+	Unanswered uint64 `json:"unanswered" doc:"queries that no upstream answered, so far"`
+	// Lost queries came while too many were under way.
+	Lost   uint64   `json:"lost" doc:"queries that were dropped because too many were under way, so far"`
+	Faults []string `json:"faults,omitempty" doc:"ids of the injections in force on it"`
 }
 
 // Status is everything in force.
@@ -103,8 +120,10 @@ type Status struct {
 	Since       time.Time    `json:"since"`
 	Now         time.Time    `json:"now"`
 	Edges       []EdgeStatus `json:"edges"`
-	Injections  []Injection  `json:"injections"`
-	Runs        []RunSummary `json:"runs,omitempty" doc:"runs that are under way"`
+	// Resolver is nil without one in the topology.
+	Resolver   *ResolverStatus `json:"resolver,omitempty" doc:"the DNS resolver, if the topology has one"`
+	Injections []Injection     `json:"injections"`
+	Runs       []RunSummary    `json:"runs,omitempty" doc:"runs that are under way"`
 	// Debts are changes that nobody owns any more and could not be taken out.
 	Debts []string `json:"debts,omitempty"`
 }

@@ -3,6 +3,7 @@ package experiment
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/chaosctl/chaosctl/internal/strict"
 )
@@ -124,6 +125,10 @@ func sameTopology(doc, served *TopologySpec) string {
 			return fmt.Sprintf("the server has the relay of %s at another address", e.Name())
 		case served.EdgeProtocol(its) != doc.EdgeProtocol(e):
 			return fmt.Sprintf("the server has %s as %s", e.Name(), served.EdgeProtocol(its))
+		case (its.TLS == nil) != (e.TLS == nil):
+			return fmt.Sprintf("of the document and the server, one answers the callers of %s by TLS (`tls`) and the other does not", e.Name())
+		case !slices.Equal(its.SNI, e.SNI):
+			return fmt.Sprintf("the server has %s with other names (`sni`)", e.Name())
 		case its.whenDown() != e.whenDown():
 			return fmt.Sprintf("the server has %s with whenDown: %s", e.Name(), its.whenDown())
 		}

@@ -15,7 +15,8 @@ import (
 // edges are placed on relays: on every edge that fits the target and has a
 // `listen`, and on the edge `users -> service` of each flow, which is there
 // without one. Faults on processes are placed on the instances whose process
-// is known. The seed is that of shapes which choose their sides by chance.
+// is known, faults on names on the resolver. The seed is that of shapes which choose
+// their sides by chance.
 //
 // The error is an *Error that says what there is instead; f must be valid by
 // itself.
@@ -38,8 +39,11 @@ func (g ground) place(f *fault.Fault, seed uint64) ([]fault.Fault, error) {
 		_, err := fault.Lookup(f.Kind)
 		return nil, &Error{Code: BadInput, Message: fmt.Sprint(err)}
 	}
-	if k.Acts == fault.OnProcesses {
+	switch k.Acts {
+	case fault.OnProcesses:
 		return g.processes(f)
+	case fault.OnNames:
+		return g.onNames(f)
 	}
 	hits, err := g.hits(f, seed)
 	if err != nil {
@@ -47,23 +51,15 @@ func (g ground) place(f *fault.Fault, seed uint64) ([]fault.Fault, error) {
 	}
 	placed := make([]fault.Fault, 0, len(hits))
 	for _, h := range hits {
-		http := g.spec.EdgeProtocol(h.edge) == HTTP
-		if k.BytesOnly && http {
-			return nil, &Error{Code: Unsupported,
-				Message: fmt.Sprintf("%s needs an edge that passes bytes as they come; %s is http", k.Name, h.edge.Name()),
-				Hint:    fmt.Sprintf("give the service `%s` `protocol: tcp` in the topology, or choose a kind that acts on requests; `chaosctl kinds` lists them", h.edge.To)}
+		if err := g.unfit(k, f, h.edge); err != nil {
+			return nil, err
 		}
-		if (k.HTTPOnly || f.Match != nil && f.Match.OnRequests()) && !http {
-			what := k.Name
-			if !k.HTTPOnly {
-				what = "match"
-			}
-			return nil, &Error{Code: Unsupported,
-				Message: fmt.Sprintf("%s needs an edge that sees requests; %s is tcp", what, h.edge.Name()),
-				Hint:    fmt.Sprintf("give the service `%s` `protocol: http` in the topology, or narrow the target", h.edge.To)}
+		if err := g.checkTimes(f, h.edge); err != nil {
+			return nil, err
 		}
 		c := *f
 		c.Params = h.params
+		c.After = g.exactly(f.After)
 		if c.Target.IsZero() { // the params have named it, and name it no more
 			c.Target.Edge = h.edge.Name()
 		}
@@ -82,6 +78,7 @@ type ground struct {
 }
 
 func newGround(spec *TopologySpec, flows []Flow) ground {
+	spec = spec.withHosts()
 	g := ground{spec, slices.Clone(spec.Edges), map[string]bool{}}
 	declared := map[string]bool{}
 	for _, e := range spec.Edges {
@@ -165,7 +162,7 @@ func (g ground) checkNames(f *fault.Fault) error {
 			errs = append(errs, strict.Fieldf("target.edge", "there is no edge %q%s", strict.Clip(fault.EdgeName(from, to)), strict.Suggest(fault.EdgeName(from, to), g.names())))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, g.checkAfter(f))...)
 }
 
 // names are those of all edges.

@@ -76,6 +76,11 @@ func textSchema(t reflect.Type) *jsonschema.Schema {
 		return text(numberPattern+` *([kKmMgGtT]i?)?[bB]/s$|^`+numberPattern+` *[kKmMgG]?bit/s`, "64KiB/s", "1MB/s", "8mbit/s")
 	case reflect.TypeFor[fault.Size]():
 		return text(numberPattern+` *([kKmMgGtT]i?)?[bB]`, "64KiB", "10MB")
+	case reflect.TypeFor[fault.Attempts]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+			{Type: "integer", Minimum: "1"},
+			text(`[0-9]+(-[0-9]*)?( *, *[0-9]+(-[0-9]*)?)*`),
+		}, Examples: []any{"1-2", "3-", "2,4-5"}}
 	case reflect.TypeFor[fault.Share]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
 			{Type: "number", ExclusiveMinimum: "0", Maximum: "1"},
@@ -173,9 +178,11 @@ func faultSchema(defs jsonschema.Definitions) *jsonschema.Schema {
 	}
 	whole := r.ReflectFromType(t)
 	def := whole.Definitions["Fault"]
-	for _, name := range []string{"Target", "Match"} {
-		defs[name] = whole.Definitions[name]
-		finish(&jsonschema.Schema{Definitions: whole.Definitions}, map[string]reflect.Type{"Target": reflect.TypeFor[fault.Target](), "Match": reflect.TypeFor[fault.Match]()}[name])
+	for _, part := range []reflect.Type{
+		reflect.TypeFor[fault.Target](), reflect.TypeFor[fault.Match](), reflect.TypeFor[fault.GRPC](), reflect.TypeFor[fault.Pulse](), reflect.TypeFor[fault.After](),
+	} {
+		defs[part.Name()] = whole.Definitions[part.Name()]
+		finish(&jsonschema.Schema{Definitions: whole.Definitions}, part)
 	}
 	for name, list := range map[string]string{"Match": "client", "Target": "from"} {
 		if p, ok := defs[name].Properties.Get(list); ok { // an empty one is refused: it would widen what is hurt
@@ -211,7 +218,13 @@ func kindSchema(defs jsonschema.Definitions, k *fault.Kind) *jsonschema.Schema {
 	}
 	s := r.ReflectFromType(t)
 	def := s.Definitions[k.Name]
-	finish(&jsonschema.Schema{Definitions: jsonschema.Definitions{t.Name(): def}}, t)
+	own := jsonschema.Definitions{t.Name(): def}
+	for name, nested := range s.Definitions {
+		if name != k.Name {
+			own[name], defs[name] = nested, nested
+		}
+	}
+	finish(&jsonschema.Schema{Definitions: own}, t)
 	def.Description = k.Doc
 	def.Required = nil
 	for _, p := range k.Describe().Params {
@@ -224,15 +237,14 @@ func kindSchema(defs jsonschema.Definitions, k *fault.Kind) *jsonschema.Schema {
 	is, then := jsonschema.NewProperties(), jsonschema.NewProperties()
 	is.Set("kind", &jsonschema.Schema{Const: k.Name})
 	then.Set("params", &jsonschema.Schema{Ref: "#/$defs/" + k.Name})
-	if k.NoShare {
-		then.Set("share", jsonschema.FalseSchema)
-		then.Set("maxActive", jsonschema.FalseSchema)
+	for _, m := range fault.Modifiers() {
+		if !m.Takes(k) {
+			then.Set(m.Name, jsonschema.FalseSchema)
+		}
 	}
-	if !k.MatchesClients() {
-		then.Set("match", jsonschema.FalseSchema)
-	} else if !k.MatchesRequests() {
+	if k.MatchesClients() && !k.MatchesRequests() {
 		never := jsonschema.NewProperties()
-		for _, field := range []string{"method", "path", "header", "query"} {
+		for _, field := range []string{"method", "path", "header", "query", "grpc"} {
 			never.Set(field, jsonschema.FalseSchema)
 		}
 		then.Set("match", &jsonschema.Schema{Properties: never})

@@ -133,7 +133,7 @@ func (s *Spec) checkAgainst(top *TopologySpec, ok func(path string) bool) error 
 		case !found:
 			errs = append(errs, strict.Fieldf(path, "there is no service %q%s", strict.Clip(f.Service), strict.Suggest(f.Service, top.names())))
 		case top.EdgeProtocol(Edge{From: Users, To: f.Service}) != HTTP:
-			errs = append(errs, strict.Fieldf(path, "`%s` is tcp; traffic needs a service with `protocol: http`", f.Service))
+			errs = append(errs, strict.Fieldf(path, "`%s` is %s; traffic needs a service with `protocol: http`", f.Service, top.EdgeProtocol(Edge{From: Users, To: f.Service})))
 		case len(svc.addresses()) == 0:
 			errs = append(errs, strict.Fieldf(path, "`%s` has no address to call; give it one in the topology", f.Service))
 		}

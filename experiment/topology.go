@@ -114,6 +114,9 @@ type Edge struct {
 	// default) and close accept first; with refuse the relay refuses for as long as
 	// the callee does. Edges with a relay that are tcp; http ones always reset.
 	WhenDown WhenDown `json:"whenDown,omitempty" doc:"what the caller sees while the callee cannot be reached, on tcp edges: reset (accepted, then RST; the default), close (accepted, then FIN) or refuse (the relay refuses as long as the callee does)" enum:"reset,close,refuse"`
+	// Idle is how long a caller's session lasts without a datagram, on udp edges with a
+	// relay; 0 stands for 60s.
+	Idle fault.Duration `json:"idle,omitempty" doc:"udp edges: how long a caller's session lasts without a datagram, from 100ms to 24h; 60s by default" strict:"positive"`
 	// TLS is how the relay answers callers that speak TLS; nil takes them as they
 	// come: bytes on tcp edges, plain HTTP on http edges.
 	TLS *EdgeTLS `json:"tls,omitempty" doc:"how the relay answers callers by TLS; leave it out for callers that come in plain, or for tcp edges that pass TLS through"`
@@ -141,7 +144,7 @@ type ServiceTLS struct {
 	CA string `json:"ca,omitempty" doc:"certificates to verify with, PEM or file:PATH; the system's by default"`
 	// Certificate and Key are shown when the service asks for one (mTLS).
 	Certificate string `json:"certificate,omitempty" doc:"client certificate for mTLS, PEM or file:PATH"`
-	Key         string `json:"key,omitempty" doc:"its key, PEM, file:PATH or ${env:NAME}"`
+	Key         string `json:"key,omitempty" doc:"its key, PEM, file:PATH or ${env:NAME}" env:"expanded"`
 	// Insecure does not verify at all.
 	Insecure bool `json:"insecure,omitempty" doc:"do not verify the service's certificate"`
 }
@@ -177,11 +180,11 @@ type Proxy struct {
 	// Intercept are hosts whose TLS is terminated with chaosctl's CA, so that their
 	// requests are seen; patterns such as *.example.com; none by default.
 	Intercept []string `json:"intercept,omitempty" doc:"hosts whose TLS is answered with chaosctl's own CA, so that requests are seen; patterns such as *.example.com, or * for all; none by default"`
+	// Hosts have their edges from the start, so that faults can name them before
+	// they are called: names or addresses, with a port; 443 by default.
+	Hosts []string `json:"hosts,omitempty" doc:"hosts whose edges are there from the start, HOST or HOST:PORT (443 by default), so that faults can name dependency-HOST before it is called; link-local and metadata addresses are never called"`
 	// MaxHosts bounds the edges it makes; 100 by default.
 	MaxHosts int `json:"maxHosts,omitempty" doc:"edges it makes at most; 100 by default" strict:"positive"`
-	// AllowPrivate lets it call private and loopback addresses. Link-local and
-	// metadata addresses are never called.
-	AllowPrivate bool `json:"allowPrivate,omitempty" doc:"let it call private and loopback addresses; link-local and metadata addresses it never calls"`
 	// CA verifies the hosts that are intercepted: PEM, or file:PATH; the system's by default.
 	CA string `json:"ca,omitempty" doc:"certificates to verify intercepted hosts with, PEM or file:PATH; the system's by default"`
 }

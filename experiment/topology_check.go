@@ -48,7 +48,7 @@ func (s *TopologySpec) check(line func(path string) int) error {
 	if many := errors.Join(atMost("services", len(s.Services), maxServices), atMost("edges", len(s.Edges), maxEdges), atMost("guard.protect", len(s.Guard.Protect), maxEdges)); many != nil {
 		return errors.Join(append(errs, many)...)
 	}
-	c := &edgeCheck{s: s, line: line, edges: map[string]int{}, listens: ports{}, services: ports{}}
+	c := &edgeCheck{s: s, line: line, edges: map[string]int{}, listens: ports{}, datagrams: ports{}, services: ports{}}
 	for _, name := range s.names() {
 		errs = append(errs, at("services."+name, checkServiceName(name)))
 		for _, a := range s.Services[name].addresses() {
@@ -58,6 +58,7 @@ func (s *TopologySpec) check(line func(path string) int) error {
 	for i := range s.Edges {
 		errs = append(errs, c.check(i)...)
 	}
+	errs = append(errs, s.checkProxy(c), s.checkResolver(c))
 	for i, p := range s.Guard.Protect {
 		errs = append(errs, at(fmt.Sprintf("guard.protect[%d]", i), s.checkProtected(p)))
 	}
@@ -86,11 +87,12 @@ func (s *TopologySpec) names() []string { return slices.Sorted(maps.Keys(s.Servi
 
 // edgeCheck checks the edges of a topology one after the other.
 type edgeCheck struct {
-	s        *TopologySpec
-	line     func(path string) int
-	edges    map[string]int // where each edge stands, by name
-	listens  ports          // of the relays so far, with the names of their edges
-	services ports          // of the services, with their names
+	s         *TopologySpec
+	line      func(path string) int
+	edges     map[string]int // where each edge stands, by name
+	listens   ports          // of the relays so far, with the names of their edges
+	datagrams ports          // listens of the udp relays so far, in the same way
+	services  ports          // of the services, with their names
 }
 
 func (c *edgeCheck) check(i int) []error {
@@ -118,7 +120,8 @@ func (c *edgeCheck) check(i int) []error {
 	default:
 		c.edges[e.Name()] = i
 	}
-	errs = append(errs, at(path+".whenDown", checkWhenDown(s, e)))
+	errs = append(errs, at(path+".whenDown", checkWhenDown(s, e)), at(path+".idle", checkIdle(s, e)), at(path+".clientFaults", checkClientFaults(s, e)))
+	errs = append(errs, c.checkTLS(i, path)...)
 	return append(errs, c.checkListen(i, path)...)
 }
 
@@ -134,6 +137,8 @@ func checkWhenDown(s *TopologySpec, e Edge) error {
 	switch {
 	case e.Listen == "":
 		return errors.New("is about a relay; give the edge a `listen`, or leave it out")
+	case known && s.EdgeProtocol(e) == UDP:
+		return errors.New("is about connections, and a udp edge has none; leave it out")
 	case known && e.WhenDown != DownReset && s.EdgeProtocol(e) == HTTP:
 		return errors.New("an http edge always resets; leave it out, or give the edge `protocol: tcp`")
 	}
@@ -144,9 +149,15 @@ func checkWhenDown(s *TopologySpec, e Edge) error {
 func (c *edgeCheck) checkListen(i int, path string) []error {
 	var errs []error
 	e := c.s.Edges[i]
-	if other, taken := c.listens.take(e.Listen, strconv.Itoa(i)); taken {
+	listens := c.listens
+	if c.s.EdgeProtocol(e) == UDP { // a port of UDP is another than that of TCP
+		listens = c.datagrams
+	}
+	if other, taken := listens.take(e.Listen, strconv.Itoa(i)); taken {
 		j, _ := strconv.Atoi(other) // it was written as a number above
-		errs = append(errs, strict.Fieldf(path+".listen", "is the address of the edge %s already%s; each edge needs its own", c.s.Edges[j].Name(), onLine(c.line, fmt.Sprintf("edges[%d].listen", j))))
+		if !c.mayShare(i, j) {
+			errs = append(errs, strict.Fieldf(path+".listen", "is the address of the edge %s already%s; each edge needs its own, unless `sni` tells their callers apart", c.s.Edges[j].Name(), onLine(c.line, fmt.Sprintf("edges[%d].listen", j))))
+		}
 	}
 	switch name, taken := c.services.owner(e.Listen); {
 	case !taken:
@@ -188,7 +199,7 @@ func (s *TopologySpec) checkProtected(p Protected) error {
 		seen = seen || e.To == p.Service && s.EdgeProtocol(e) == HTTP
 	}
 	if !seen {
-		return fmt.Errorf("`%s` is tcp, where requests are not seen; leave out path and method to protect all of it, or give it `protocol: http`", p.Service)
+		return fmt.Errorf("`%s` is %s, where requests are not seen; leave out path and method to protect all of it, or give it `protocol: http`", p.Service, s.EdgeProtocol(Edge{To: p.Service}))
 	}
 	return nil
 }
@@ -202,8 +213,12 @@ func (s *Service) Validate() error {
 	if s.Health != "" {
 		errs = append(errs, at("health", checkPath(s.Health, "/healthz")))
 	}
-	if s.Health != "" && len(s.addresses()) == 0 {
+	switch {
+	case s.Health == "":
+	case len(s.addresses()) == 0:
 		errs = append(errs, strict.Fieldf("health", "needs an address to ask"))
+	case s.Protocol == UDP:
+		errs = append(errs, strict.Fieldf("health", "is asked by HTTP over TCP, and the service is udp; leave it out, and give the experiment a probe"))
 	}
 	if len(s.Instances) > 0 && s.Address != "" {
 		errs = append(errs, strict.Fieldf("address", "is shorthand for one instance; with `instances`, give each its own"))

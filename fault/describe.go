@@ -13,13 +13,17 @@ type Description struct {
 	Doc     string `json:"doc" doc:"one sentence"`
 	Details string `json:"details,omitempty"`
 	// Acts says what a target of the kind resolves to.
-	Acts Acts `json:"acts" doc:"edges or processes"`
+	Acts Acts `json:"acts" doc:"edges, processes or names"`
 	// Grounds on which it can be injected.
 	Grounds          []string `json:"grounds"`
 	Params           []Param  `json:"params"`
 	Flags            []Flag   `json:"flags"`
 	HTTPOnly         bool     `json:"httpOnly,omitempty" doc:"needs an edge that sees requests"`
 	BytesOnly        bool     `json:"bytesOnly,omitempty" doc:"needs an edge that passes bytes as they come"`
+	Datagrams        bool     `json:"datagrams,omitempty" doc:"acts on the datagrams of udp edges, too"`
+	DatagramsOnly    bool     `json:"datagramsOnly,omitempty" doc:"needs an edge that passes datagrams"`
+	TLSOnly          bool     `json:"tlsOnly,omitempty" doc:"needs an edge that sees TLS handshakes"`
+	Emulated         string   `json:"emulated,omitempty" doc:"on edges other than udp ones it is only imitated: why, and how"`
 	WholeConnections bool     `json:"wholeConnections,omitempty" doc:"acts on connections, so its match takes client alone"`
 	AllCallers       bool     `json:"allCallers,omitempty" doc:"acts before a caller is known, so it takes no match"`
 	NoShare          bool     `json:"noShare,omitempty" doc:"hurts all or nothing, so it takes neither share nor maxActive"`
@@ -46,7 +50,7 @@ func (k *Kind) Describe() Description {
 	return Description{
 		Name: k.Name, Doc: k.Doc, Details: k.Details, Acts: k.Acts,
 		Grounds: append([]string{}, k.Grounds...), Params: k.describeParams(), Flags: append([]Flag{}, k.Flags...),
-		HTTPOnly: k.HTTPOnly, BytesOnly: k.BytesOnly,
+		HTTPOnly: k.HTTPOnly, BytesOnly: k.BytesOnly, Datagrams: k.Datagrams, DatagramsOnly: k.DatagramsOnly, TLSOnly: k.TLSOnly, Emulated: k.Emulated,
 		WholeConnections: k.WholeConnections, AllCallers: k.AllCallers, NoShare: k.NoShare,
 		Irreversible: k.Irreversible, Example: k.Example,
 	}

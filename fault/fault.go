@@ -37,6 +37,14 @@ type Fault struct {
 	Share Share `json:"share,omitempty" doc:"hurt this part of what is matched, for example 0.2 or 20%; all by default"`
 	// MaxActive is how many units may be hurt at the same time; 0 is no limit.
 	MaxActive int `json:"maxActive,omitempty" doc:"hurt at most this many at the same time; no limit by default" strict:"positive"`
+	// Attempts are the tries of each call that are hurt, on edges that see requests.
+	// What makes requests tries of one call, and when there is none, package relay
+	// says at its call key. Requests without one are spared.
+	Attempts Attempts `json:"attempts,omitempty" doc:"hurt these tries of each call only, for example 1-2, 3- or 2,4-5, counted from the arming by idempotency key, request id, trace or body; edges that see requests"`
+	// Pulse has the fault come and go; nil keeps it in force.
+	Pulse *Pulse `json:"pulse,omitempty" doc:"come and go: {on: 5s, off: 10s}, on first; always on by default"`
+	// After has it sleep until another edge was called; nil: it never sleeps.
+	After *After `json:"after,omitempty" doc:"sleep until another edge was called: {edge: caller -> callee, calls: 3}"`
 	// At is where the engine has placed the fault. Documents do not set it.
 	At *Placed `json:"at,omitempty" strict:"output"`
 }
@@ -147,6 +155,8 @@ type Match struct {
 	Header map[string]string `json:"header,omitempty" doc:"header fields that must be there, each with a glob over its value"`
 	// Query parameters that must be there; each value is a glob.
 	Query map[string]string `json:"query,omitempty" doc:"query parameters that must be there, each with a glob over its value"`
+	// GRPC narrows to gRPC calls, and to some of them; nil: other requests, too.
+	GRPC *GRPC `json:"grpc,omitempty" doc:"gRPC calls, by service and method; {} for all of them"`
 	// Client holds the callers' addresses as the relay sees them: single ones, or
 	// networks in CIDR notation. One of them must fit; any does if nil. What is there and
 	// empty is refused: a list that a program has left empty must not hurt everybody.
@@ -155,7 +165,7 @@ type Match struct {
 
 // OnRequests tells whether it asks for anything that only requests have.
 func (m *Match) OnRequests() bool {
-	return len(m.Method) > 0 || m.Path != "" || len(m.Header) > 0 || len(m.Query) > 0
+	return len(m.Method) > 0 || m.Path != "" || len(m.Header) > 0 || len(m.Query) > 0 || m.GRPC != nil
 }
 
 // Validate refuses patterns that cannot be read.
@@ -323,7 +333,8 @@ type Receipt struct {
 	Matched uint64 `json:"matched"`
 	// Injected units were hurt.
 	Injected uint64 `json:"injected"`
-	// Skipped units were matched and spared, by share, maxActive or protection.
+	// Skipped units were matched and spared, by attempts, share, maxActive or
+	// protection, or there was nothing about them to hurt. What comes while a fault sleeps (after, pulse) is not matched.
 	Skipped uint64 `json:"skipped"`
 }
 

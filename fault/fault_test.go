@@ -23,18 +23,18 @@ func TestCatalogue(t *testing.T) {
 			if k.Doc == "" || !strings.HasSuffix(k.Doc, ".") || k.Family()+"." != k.Name[:len(k.Family())+1] {
 				t.Errorf("doc %q, family %q", k.Doc, k.Family())
 			}
-			if k.Acts != OnEdges && k.Acts != OnProcesses || len(k.Grounds) == 0 {
+			if k.Acts != OnEdges && k.Acts != OnProcesses && k.Acts != OnNames || len(k.Grounds) == 0 {
 				t.Errorf("acts on %q, grounds %v", k.Acts, k.Grounds)
 			}
 			if a, b := k.New(), k.New(); a == b && reflect.TypeOf(a).Elem().Size() > 0 {
 				t.Error("New returns the same params twice")
 			}
 			params := reflect.TypeOf(k.New()).Elem()
-			names := map[string]bool{}
+			names, switches := map[string]bool{}, map[string]bool{}
 			for i := range params.NumField() {
 				f := params.Field(i)
 				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-				names[name] = true
+				names[name], switches[name] = true, f.Type.Kind() == reflect.Bool
 				if f.Tag.Get("doc") == "" || name == "" {
 					t.Errorf("the param %s has no doc or name", f.Name)
 				}
@@ -43,7 +43,7 @@ func TestCatalogue(t *testing.T) {
 				if fl.Param != "" && !names[fl.Param] {
 					t.Errorf("the flag --%s stands for a param %q that is not there", fl.Name, fl.Param)
 				}
-				if fl.Usage == "" || fl.Param != "" && fl.Value == "" {
+				if fl.Usage == "" || fl.Param != "" && fl.Value == "" && !switches[fl.Param] {
 					t.Errorf("the flag --%s has no usage or value", fl.Name)
 				}
 			}

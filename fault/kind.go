@@ -20,7 +20,7 @@ type Kind struct {
 	Doc, Details string
 	// Example is one fault in YAML that decodes.
 	Example string
-	// Acts is what a target resolves to: edges or processes.
+	// Acts is what a target resolves to: edges, processes or names.
 	Acts Acts
 	// Grounds on which a driver of ours serves it.
 	Grounds []string
@@ -34,6 +34,9 @@ type Kind struct {
 	// Datagrams: the kind acts on the datagrams of UDP edges, too. DatagramsOnly: on
 	// nothing else.
 	Datagrams, DatagramsOnly bool
+	// Emulated says how edges other than UDP ones only imitate what happens, and why;
+	// empty for kinds that do it for real.
+	Emulated string
 	// TLSOnly kinds need an edge that answers TLS handshakes itself.
 	TLSOnly bool
 	// WholeConnections: the kind acts on connections even where the edge sees
@@ -105,7 +108,7 @@ func (k *Kind) Family() string { f, _, _ := strings.Cut(k.Name, "."); return f }
 // MatchesRequests tells whether `match` may choose among requests; on edges that
 // see them.
 func (k *Kind) MatchesRequests() bool {
-	return k.Acts == OnEdges && !k.WholeConnections && !k.BytesOnly && !k.AllCallers
+	return k.Acts == OnEdges && !k.WholeConnections && !k.BytesOnly && !k.DatagramsOnly && !k.AllCallers
 }
 
 // MatchesClients tells whether `match` may choose by the caller's address.
@@ -214,14 +217,16 @@ func (f *Fault) Validate() error {
 		if !f.Target.IsZero() {
 			errs = append(errs, strict.Fieldf("target", "is given by `params.among` already; leave one of them out"))
 		}
-	} else if f.Target.IsZero() {
-		errs = append(errs, strict.Fieldf("target", "is missing; for example `target: {service: auth-service}`"))
+	} else if f.Target.IsZero() && !f.namesItself() {
+		errs = append(errs, strict.Fieldf("target", "is missing; for example `target: {service: auth-service}`%s", orNames(k)))
 	}
 	if _, directed := f.Params.(Directed); !directed && len(f.Target.To) > 0 {
 		errs = append(errs, strict.Fieldf("target.to", "is for kinds that cut between two sides; for %s give `service` (and `from`) or `edge`", k.Name))
 	}
 	switch {
 	case f.Match == nil:
+	case k.Acts == OnNames:
+		errs = append(errs, strict.Fieldf("match", "does not go with %s, which sees queries; choose them by `params.names` and `params.types`", k.Name))
 	case !k.MatchesClients() && k.AllCallers:
 		errs = append(errs, strict.Fieldf("match", "does not go with %s, which acts before a caller is known", k.Name))
 	case !k.MatchesClients(), f.Match.OnRequests() && k.WholeConnections:
@@ -229,16 +234,25 @@ func (f *Fault) Validate() error {
 	case f.Match.OnRequests() && !k.MatchesRequests():
 		errs = append(errs, strict.Fieldf("match", "does not go with %s, which acts on bytes and sees no requests%s", k.Name, clientOnly(k)))
 	}
-	if k.NoShare && f.Share != 0 {
-		errs = append(errs, strict.Fieldf("share", "does not go with %s, which hurts all or nothing", k.Name))
-	}
-	if k.NoShare && f.MaxActive != 0 {
-		errs = append(errs, strict.Fieldf("maxActive", "does not go with %s, which hurts all or nothing", k.Name))
-	}
+	errs = append(errs, f.checkModifiers(k)...)
 	if f.MaxActive < 0 {
 		errs = append(errs, strict.Fieldf("maxActive", "must be 1 or more, not %d", f.MaxActive))
 	}
 	return errors.Join(errs...)
+}
+
+// namesItself tells whether the params name what is hurt.
+func (f *Fault) namesItself() bool {
+	n, ok := f.Params.(Named)
+	return ok && len(n.DNSNames()) > 0
+}
+
+// orNames says what goes in the place of a target.
+func orNames(k *Kind) string {
+	if k.Acts == OnNames {
+		return ", or `params: {names: [auth.example.com]}`"
+	}
+	return ""
 }
 
 // clientOnly says what a kind that cannot choose among requests can choose by.

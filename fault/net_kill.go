@@ -19,8 +19,9 @@ share: 0.25
 `, Kind{
 		Acts:             OnEdges,
 		Grounds:          []string{"relay"},
+		Datagrams:        true,
 		WholeConnections: true,
-		Details:          `Each time, every live connection of the edge is drawn by share; those that are drawn are reset or closed. Connections opened later live until the next time.`,
+		Details:          `Each time, every live connection of the edge is drawn by share; those that are drawn are reset or closed. Connections opened later live until the next time. On a udp edge a caller's session ends without a word: its next datagram reaches the callee from another port, as behind a NAT that has forgotten it.`,
 	})
 
 // Kill are the params of net.kill.

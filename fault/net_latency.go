@@ -15,11 +15,14 @@ kind: net.latency
 target: {service: auth-service}
 params: {delay: 500ms, jitter: 50ms}
 `, Kind{
-		Acts:    OnEdges,
-		Grounds: []string{"relay"},
+		Acts:      OnEdges,
+		Grounds:   []string{"relay"},
+		Datagrams: true,
 		Details: `By default the bytes from callee to caller are delayed, once: 500ms means 500 ms per round trip. On an HTTP edge every answer that was drawn starts that much later and keeps its pace; on a TCP edge every byte of a connection that was drawn leaves that much later, in order, also on connections that are already open. A WebSocket or other upgrade is one exchange: its head and all its bytes leave that much later if it began while the fault was in force; one that was open before is spared.
 
-Jitter is drawn anew for each chunk of a TCP edge and once for each exchange of an HTTP edge. uniform lies between delay - jitter and delay + jitter. normal, lognormal and pareto have the mean delay and the standard deviation jitter; lognormal is skewed to the right, and pareto has a heavy tail (shape 3, as the table of tc-netem has it): one draw in a hundred is more than 3.6 jitter late, one in a thousand more than 9.8. No delay is below 0 or above delay + 10 jitter.`,
+Jitter is drawn anew for each chunk of a TCP edge and once for each exchange of an HTTP edge. uniform lies between delay - jitter and delay + jitter. normal, lognormal and pareto have the mean delay and the standard deviation jitter; lognormal is skewed to the right, and pareto has a heavy tail (shape 3, as the table of tc-netem has it): one draw in a hundred is more than 3.6 jitter late, one in a thousand more than 9.8. No delay is below 0 or above delay + 10 jitter.
+
+On a udp edge each datagram is drawn by itself, with a delay of its own, and datagrams leave in the order in which they are due, so that jitter reorders them.`,
 		Flags: []Flag{
 			{Name: "latency", Param: "delay", Value: "D", Usage: "delay answers by D, for example 500ms", Chooses: true},
 			{Name: "jitter", Param: "jitter", Value: "D", Usage: "vary --latency by up to D either way"},

@@ -20,10 +20,11 @@ params: {direction: both, mode: drop}
 `, Kind{
 		Acts:             OnEdges,
 		Grounds:          []string{"relay"},
+		Datagrams:        true,
 		WholeConnections: true,
 		NoShare:          true,
 		Severs:           true,
-		Details: `Every edge between the two sides is cut, whoever calls. On a relay, drop accepts connections, dials nobody and moves no byte: what was sent is held and goes on at the lift, so connect timeouts are not exercised; reject resets what is open and closes the listener. direction to stops only the bytes from the from side to the to side, direction from only those coming back.
+		Details: `Every edge between the two sides is cut, whoever calls. On a relay, drop accepts connections, dials nobody and moves no byte: what was sent is held and goes on at the lift, so connect timeouts are not exercised; reject resets what is open and closes the listener. On a udp edge drop loses datagrams, which nothing would hold there, and reject has callers answered by ICMP (see net.refuse). direction to stops only the bytes from the from side to the to side, direction from only those coming back.
 
 Shapes choose the sides among the members, with the run's seed: one (one member against the rest), halves (the first half against the second), random-halves, bridge (two halves that only one member can still talk to), majority-ring (every member sees a majority, no two the same one), one-way (bytes from the first member to the others are stopped). The shapes are those of Jepsen's nemeses.`,
 	})

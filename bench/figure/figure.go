@@ -57,7 +57,7 @@ func (s Scale) count(n int) int                      { return max(5, int(float64
 
 // All is every figure there is.
 func All() []Figure {
-	return []Figure{bulk(), requests(), connections(), roundTrip(), delay(), bulkDelayed(), bandwidth(), idle(), edges(), api()}
+	return []Figure{bulk(), requests(), webRequests(), connections(), roundTrip(), delay(), bulkDelayed(), bandwidth(), idle(), edges(), api()}
 }
 
 // Take measures the figure once.
@@ -69,8 +69,9 @@ func (f *Figure) Take(ctx context.Context, p *peer.Peer, s Scale) (*Sample, erro
 	return sample, nil
 }
 
-func anyPeer(*peer.Peer) bool              { return true }
-func isProcess(p *peer.Peer) bool          { return p.Process }
+func anyPeer(p *peer.Peer) bool            { return p.PassesBytes() }
+func isWeb(p *peer.Peer) bool              { return p.PassesRequests() }
+func isProcess(p *peer.Peer) bool          { return p.Process && p.PassesBytes() }
 func hasToxics(p *peer.Peer) bool          { return p.Toxics }
 func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
@@ -105,11 +106,15 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // startBefore starts an upstream and the peer before it; end ends both.
 func startBefore(ctx context.Context, p *peer.Peer, upstream func(context.Context) (*load.Upstream, error)) (r *peer.Running, end func(), err error) {
+	return startWith(ctx, p.Start, upstream)
+}
+
+func startWith(ctx context.Context, begin start, upstream func(context.Context) (*load.Upstream, error)) (r *peer.Running, end func(), err error) {
 	up, err := upstream(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	if r, err = p.Start(ctx, up.Addr); err != nil {
+	if r, err = begin(ctx, up.Addr); err != nil {
 		up.Close()
 		return nil, nil, err
 	}

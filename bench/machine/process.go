@@ -14,10 +14,39 @@ import (
 	"time"
 )
 
-// CPU is the processor time all threads of a process have used, to the
-// nanosecond where the kernel counts so. A thread that ended takes its time with
-// it: none of the proxies ends threads under load.
+// CPU is the processor time all threads of a process and of its children have used,
+// to the nanosecond where the kernel counts so. A thread or child that ended takes
+// its time with it: none of the proxies ends any under load.
 func CPU(pid int) (time.Duration, error) {
+	sum, err := ownCPU(pid)
+	for _, child := range children(pid) {
+		if err != nil {
+			break
+		}
+		var n time.Duration
+		n, err = CPU(child)
+		sum += n
+	}
+	return sum, err
+}
+
+// children are the processes that a process has started; none where the kernel does
+// not list them.
+func children(pid int) []int {
+	var all []int
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, l := range lists {
+		text, _ := os.ReadFile(l) // a thread that has ended has no children
+		for _, f := range strings.Fields(string(text)) {
+			if n, err := strconv.Atoi(f); err == nil {
+				all = append(all, n)
+			}
+		}
+	}
+	return all
+}
+
+func ownCPU(pid int) (time.Duration, error) {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil || len(tasks) == 0 {
 		return 0, fmt.Errorf("processor time of process %d: no threads in /proc", pid)

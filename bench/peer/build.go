@@ -42,17 +42,31 @@ func All(ctx context.Context, dir, chaosctl string, say func(format string, args
 	if err != nil {
 		return nil, err
 	}
+	reverse, err := build("reverseproxy", ".", "./reverseproxy")
+	if err != nil {
+		return nil, err
+	}
+	ours := withAPI(Chaosctl, firstLine(ctx, chaosctl, "toxiproxy", "-version")+", log into a file (serve, for HTTP edges)", dir, chaosctl, "toxiproxy")
+	ours.web = httpEdge(chaosctl, dir, false)
 	all := []*Peer{
-		withAPI(Chaosctl, firstLine(ctx, chaosctl, "toxiproxy", "-version")+", log into a file", dir, chaosctl, "toxiproxy"),
+		ours,
 		withAPI(Toxiproxy, firstLine(ctx, toxiproxy, "-version")+", LOG_LEVEL=info into a file", dir, toxiproxy),
 	}
-	if path, err := haproxyPath(ctx); err != nil {
+	if path, err := packaged(ctx, "haproxy"); err != nil {
 		say("HAPROXY IS LEFT OUT: %v (as root it is installed by itself)", err)
 	} else {
 		version := firstLine(ctx, path, "-v")
 		all = append(all, haproxy(HAProxy, path, version, dir), haproxy(HAProxySplice, path, version, dir, "splice-auto"))
 	}
-	return append(all, NewIOCopy(iocopy), NewDirect()), nil
+	all = append(all, NewIOCopy(iocopy), NewDirect())
+	if path, err := packaged(ctx, "nginx"); err != nil {
+		say("NGINX IS LEFT OUT: %v (as root it is installed by itself)", err)
+	} else {
+		all = append(all, nginx(path, nginxVersion(ctx, path), dir))
+	}
+	return append(all, NewReverseProxy(reverse), &Peer{
+		Name: Armed, About: "chaosctl while an http.delay is in force that fits no request", Process: true, web: httpEdge(chaosctl, dir, true),
+	}), nil
 }
 
 func lastLine(text []byte) []byte {

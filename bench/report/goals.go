@@ -37,6 +37,8 @@ func goals() []goal {
 		{what: "requests/s, 64 connections, over Toxiproxy", figure: "http", metrics: one("requests/s"), against: peer.Toxiproxy, atLeast: true, bound: 1.05},
 		{what: "requests/s, 64 connections, over Toxiproxy", figure: "http", metrics: one("requests/s"), against: peer.Toxiproxy, atLeast: true, bound: 1.2, wish: true},
 		{what: "requests/s, 64 connections, over HAProxy", figure: "http", metrics: one("requests/s"), against: peer.HAProxy, atLeast: true, bound: 0.95, wish: true},
+		{what: "HTTP edges: requests/s, over HAProxy in HTTP mode", figure: "http-edge", metrics: one("requests/s"), against: peer.HAProxy, atLeast: true, bound: 0.7},
+		{what: "HTTP edges: requests/s, over httputil.ReverseProxy", figure: "http-edge", metrics: one("requests/s"), against: peer.ReverseProxy, atLeast: true, bound: 1.5},
 		{what: "new connections/s, over Toxiproxy", figure: "connections", metrics: one("connections/s"), against: peer.Toxiproxy, atLeast: true, bound: 1.7},
 		{what: "new connections/s, over HAProxy", figure: "connections", metrics: one("connections/s"), against: peer.HAProxy, atLeast: true, bound: 0.9, wish: true},
 		{what: "delay error p50, 1 connection, worst delay", figure: "delay", metrics: delayMetrics(1, 0.5), bound: 60, unit: "us"},

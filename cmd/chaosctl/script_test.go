@@ -66,7 +66,11 @@ func params(t *testing.T, dir string) testscript.Params {
 			"within":  cmdWithin,
 			"same":    cmdSame,
 			"ask":     cmdAsk,
+			"tries":   cmdTries,
 			"holds":   cmdHolds,
+			"resolve": cmdResolve,
+
+			"nameserver": cmdNameserver,
 		},
 	}
 	if d, ok := t.Deadline(); ok {

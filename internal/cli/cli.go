@@ -115,7 +115,7 @@ Try it now, with nothing to set up:   chaosctl demo`,
 	grouped(root, "hurt", a.serveCommand(), a.toxiproxyCommand(), a.injectCommand(), a.statusCommand(), a.liftCommand(), a.haltCommand(), a.connectionsCommand())
 	grouped(root, "judge", a.demoCommand(), a.planCommand(), a.runCommand(), a.reportCommand())
 	grouped(root, "learn", a.kindsCommand(), a.explainCommand(), a.schemaCommand())
-	grouped(root, "tools", a.sweepCommand(), a.completionCommand(), a.versionCommand())
+	grouped(root, "tools", a.caCommand(), a.sweepCommand(), a.completionCommand(), a.versionCommand())
 	return root
 }
 

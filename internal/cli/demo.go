@@ -111,7 +111,7 @@ func (a *app) demoGround(ctx context.Context, s *shop.Shop, state string) (*grou
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("read the demo's topology: %w", err)
 	}
-	g, err := openGround(ctx, engine.Config{Topology: top, StateDir: state, Version: version()}, nil)
+	g, err := openGround(ctx, engine.Config{Topology: top, StateDir: state, Version: version()}, nil, nil)
 	if err != nil {
 		return nil, nil, nil, err
 	}

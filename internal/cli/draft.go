@@ -83,6 +83,14 @@ func (d *draft) taken(param string) (flag string, yes bool) {
 	return flag, yes
 }
 
+// placesItself tells whether the params say what is hurt, so that a target is not
+// needed.
+func (d *draft) placesItself() bool {
+	_, members := d.params["among"]
+	_, named := d.params["names"]
+	return members || named && d.kind.Acts == fault.OnNames
+}
+
 func paramType(k *fault.Kind, name string) (reflect.Type, bool) {
 	t := reflect.TypeOf(k.New()).Elem()
 	for i := range t.NumField() {

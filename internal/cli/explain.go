@@ -51,6 +51,18 @@ func (a *app) explain(k *fault.Kind) {
 	if k.BytesOnly {
 		a.printf(" that pass bytes as they come (protocol: tcp)")
 	}
+	if k.TLSOnly {
+		a.printf(" that see TLS handshakes (tls: {})")
+	}
+	switch {
+	case k.DatagramsOnly:
+		a.printf(" that pass datagrams (protocol: udp)")
+	case k.Datagrams:
+		a.printf(", those that pass datagrams included (protocol: udp)")
+	}
+	if k.Emulated != "" {
+		a.printf("\nemulated   %s", wrap("but for udp edges: "+k.Emulated, 89))
+	}
 	a.printf("\ngrounds    %s\n", strings.Join(k.Grounds, ", "))
 	if mods := modifiersOf(k); len(mods) > 0 {
 		a.printf("modifiers  %s\n", strings.Join(mods, ", "))
@@ -110,6 +122,17 @@ func exampleWords(k *fault.Kind) []string {
 	}
 	if f.MaxActive > 0 {
 		words = append(words, "--max-active", strconv.Itoa(f.MaxActive))
+	}
+	if f.Attempts != "" {
+		words = append(words, "--attempts", string(f.Attempts))
+	}
+	if p := f.Pulse; p != nil {
+		words = append(words, "--pulse", p.String())
+	}
+	if a := f.After; a != nil {
+		if words = append(words, "--after", a.Edge); a.Calls > 0 {
+			words = append(words, "--after-calls", strconv.Itoa(a.Calls))
+		}
 	}
 	return words
 }

@@ -120,6 +120,28 @@ func (f *textFlag) Set(s string) error { f.value = s; return nil }
 func (f *textFlag) String() string     { return f.value }
 func (f *textFlag) Type() string       { return f.word }
 
+// pulseFlag is a pulse: ON/OFF or ON/OFF/OFFSET. What is wrong with the times, the
+// decoder says.
+type pulseFlag struct {
+	text  string
+	parts map[string]any // as in a document
+}
+
+func (f *pulseFlag) Set(s string) error {
+	times := strings.Split(s, "/")
+	if len(times) < 2 || len(times) > 3 {
+		return fmt.Errorf("must be ON/OFF such as 5s/10s, or ON/OFF/OFFSET, not %q", s)
+	}
+	f.text, f.parts = s, map[string]any{}
+	for i, t := range times {
+		f.parts[[]string{"on", "off", "offset"}[i]] = strings.TrimSpace(t)
+	}
+	return nil
+}
+
+func (f *pulseFlag) String() string { return f.text }
+func (f *pulseFlag) Type() string   { return "ON/OFF" }
+
 // choiceFlag is one of a few words.
 type choiceFlag struct {
 	value string

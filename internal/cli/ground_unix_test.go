@@ -41,7 +41,7 @@ func TestWhenDown(t *testing.T) {
 				Services: map[string]experiment.Service{"db": {Address: near.LocalAddr().String(), Protocol: experiment.TCP}},
 				Edges:    []experiment.Edge{{From: experiment.Users, To: "db", Listen: "127.0.0.1:0", WhenDown: tt.said}},
 			}}
-			g, err := openGround(t.Context(), engine.Config{Topology: top, StateDir: t.TempDir()}, nil)
+			g, err := openGround(t.Context(), engine.Config{Topology: top, StateDir: t.TempDir()}, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

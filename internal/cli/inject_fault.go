@@ -25,7 +25,12 @@ type faultFlags struct {
 	methods   []string
 	headers   []string
 	queries   []string
+	grpc      string
 	clients   []string
+	attempts  string
+	pulse     pulseFlag
+	after     string
+	calls     int
 }
 
 func (a *app) injectFaultCommand() *cobra.Command {
@@ -61,6 +66,9 @@ given with --kind and --param; ` + "`chaosctl explain KIND`" + ` lists its param
 	_ = cmd.RegisterFlagCompletionFunc("target", a.completeServices(false))
 	_ = cmd.RegisterFlagCompletionFunc("from", a.completeServices(true))
 	_ = cmd.RegisterFlagCompletionFunc("edge", a.completeEdges)
+	_ = cmd.RegisterFlagCompletionFunc("after", a.completeEdges)
+	_ = cmd.RegisterFlagCompletionFunc("attempts", fixed("1", "1-2", "2-"))
+	_ = cmd.RegisterFlagCompletionFunc("pulse", fixed("5s/10s"))
 	_ = cmd.RegisterFlagCompletionFunc("kind", completeKinds)
 	_ = cmd.RegisterFlagCompletionFunc("param", completeParams)
 	completeEnumerations(cmd)
@@ -103,7 +111,12 @@ func (f *faultFlags) register(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.methods, "method", nil, "only requests with this `method`")
 	fs.StringArrayVar(&f.headers, "header", nil, "only requests with this header, `name=glob`; repeatable")
 	fs.StringArrayVar(&f.queries, "query", nil, "only requests with this query parameter, `name=glob`; repeatable")
+	fs.StringVar(&f.grpc, "grpc", "", "only gRPC calls of this `service/method`, both globs: 'shop.Auth/*'")
 	fs.StringSliceVar(&f.clients, "client", nil, "only callers with these `addresses`, 10.0.0.7 or 10.0.0.0/8")
+	fs.StringVar(&f.attempts, "attempts", "", "hurt only these `tries` of each call: 1, 1-2, 3- or 2,4-5")
+	fs.Var(&f.pulse, "pulse", "come and go: `ON/OFF` such as 5s/10s; 5s/10s/2s waits 2s first")
+	fs.StringVar(&f.after, "after", "", "sleep until this `edge`, 'caller -> callee', was called")
+	fs.IntVar(&f.calls, "after-calls", 0, "with --after: until it was called `N` times")
 	once(fs)
 }
 
@@ -240,8 +253,12 @@ func (f *faultFlags) place(drafts []*draft) error {
 	for _, d := range drafts {
 		if len(target) > 0 {
 			d.fields["target"] = target
-		} else if _, itself := d.params["among"]; !itself {
-			return badInput("for example --target auth-service, or --edge 'api-service -> auth-service'", "--target is missing: the service to hurt")
+		} else if !d.placesItself() {
+			hint := "for example --target auth-service, or --edge 'api-service -> auth-service'"
+			if d.kind.Acts == fault.OnNames {
+				hint = "for example --target auth-service, or --param names=auth.example.com"
+			}
+			return badInput(hint, "--target is missing: the service to hurt")
 		}
 	}
 	return nil
@@ -269,6 +286,10 @@ func (f *faultFlags) narrow(fs *pflag.FlagSet, drafts []*draft) (notes []string,
 			match[list.name] = fields
 		}
 	}
+	if f.grpc != "" {
+		service, method, _ := strings.Cut(f.grpc, "/")
+		match["grpc"] = map[string]any{"service": service, "method": method}
+	}
 	give := func(flag, field string, value any, takes func(*fault.Kind) bool, why string) error {
 		var not []string
 		for _, d := range drafts {
@@ -288,9 +309,9 @@ func (f *faultFlags) narrow(fs *pflag.FlagSet, drafts []*draft) (notes []string,
 	}
 	divisible := func(k *fault.Kind) bool { return !k.NoShare }
 	var errs []error
-	for _, flag := range []string{"path", "method", "header", "query"} {
+	for _, flag := range []string{"path", "method", "header", "query", "grpc"} {
 		if fs.Changed(flag) && len(match) > 0 {
-			errs = append(errs, give(flag, "match", match, (*fault.Kind).MatchesRequests, "whole connections or processes"))
+			errs = append(errs, give(flag, "match", match, (*fault.Kind).MatchesRequests, "whole connections, processes or names"))
 		}
 	}
 	if c := names(f.clients); len(c) > 0 {
@@ -305,7 +326,29 @@ func (f *faultFlags) narrow(fs *pflag.FlagSet, drafts []*draft) (notes []string,
 		}
 		errs = append(errs, give("max-active", "maxActive", f.maxActive, divisible, "all or nothing"))
 	}
-	return notes, merge(errs)
+	return notes, merge(append(errs, f.time(fs, give)...))
+}
+
+// time gives the modifiers that say when the drafts hurt.
+func (f *faultFlags) time(fs *pflag.FlagSet, give func(flag, field string, value any, takes func(*fault.Kind) bool, why string) error) (errs []error) {
+	for _, m := range fault.Modifiers() {
+		switch {
+		case m.Name == "attempts" && fs.Changed("attempts"):
+			errs = append(errs, give("attempts", m.Name, f.attempts, m.Takes, "whole connections or processes"))
+		case m.Name == "pulse" && fs.Changed("pulse"):
+			errs = append(errs, give("pulse", m.Name, f.pulse.parts, m.Takes, "no edges"))
+		case m.Name == "after" && fs.Changed("after"):
+			after := map[string]any{"edge": f.after}
+			if fs.Changed("after-calls") {
+				after["calls"] = f.calls
+			}
+			errs = append(errs, give("after", m.Name, after, m.Takes, "no edges"))
+		}
+	}
+	if fs.Changed("after-calls") && !fs.Changed("after") {
+		errs = append(errs, badInput("add --after 'caller -> callee'", "--after-calls says how often the edge of --after must be called"))
+	}
+	return errs
 }
 
 // pairs reads the values of a flag that are name=glob, each name once; same

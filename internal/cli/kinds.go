@@ -11,14 +11,14 @@ import (
 // modifiersOf lists the modifiers that a kind takes.
 func modifiersOf(k *fault.Kind) []string {
 	mods := []string{}
-	switch {
-	case k.MatchesRequests():
-		mods = append(mods, "match")
-	case k.MatchesClients():
-		mods = append(mods, "match (client alone)")
-	}
-	if !k.NoShare {
-		mods = append(mods, "share", "maxActive")
+	for _, m := range fault.Modifiers() {
+		switch {
+		case !m.Takes(k):
+		case m.Name == "match" && !k.MatchesRequests():
+			mods = append(mods, "match (client alone)")
+		default:
+			mods = append(mods, m.Name)
+		}
 	}
 	return mods
 }

@@ -38,7 +38,7 @@ func (a *app) plan(cmd *cobra.Command, args []string, doc *documentFlags) (exper
 		if err != nil {
 			return experiment.Plan{}, err
 		}
-		return engine.PlanOnly(req, drivers(nil))
+		return engine.PlanOnly(req, drivers(nil, nil))
 	}
 	c, served, err := a.server(cmd.Context())
 	if err != nil {

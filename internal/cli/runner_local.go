@@ -18,7 +18,7 @@ func (a *app) localRunner(ctx context.Context, top *experiment.Topology) (runner
 	}
 	g, err := openGround(ctx, engine.Config{
 		Topology: top, StateDir: dir, Version: version(), Env: a.env.Getenv, AllowCommands: true,
-	}, nil)
+	}, nil, a.certificates(dir, ""))
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ type serveFlags struct {
 	allowCommands bool
 	toxiproxy     string
 	proxies       string
+	caOut         string
 	drain         durationFlag
 }
 
@@ -50,6 +51,7 @@ On start it takes out what a chaosctl that was killed has left in force.`,
 	fs.BoolVar(&f.allowCommands, "allow-commands", false, "let experiments run programs on this machine as probes; needs a token")
 	fs.StringVar(&f.toxiproxy, "toxiproxy", "", "serve Toxiproxy's API at this `address` as well, for example 127.0.0.1:8474")
 	fs.StringVar(&f.proxies, "state", "", "keep what was made through Toxiproxy's API in this `file` over restarts")
+	fs.StringVar(&f.caOut, "ca-out", "", "write the certificate that callers of relays that answer TLS have to trust to this `file`")
 	fs.Var(&f.drain, "drain", "wait up to `D` for what is under way when told to stop")
 	a.remote.registerToken(cmd, "the `file` that holds the token every request must bear; else $CHAOSCTL_TOKEN_FILE")
 	a.registerState(cmd)
@@ -70,7 +72,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		Topology: top, StateDir: dir, Version: version(), AllowCommands: f.allowCommands,
 	}, func(edge string) {
 		a.say("note: too many connections: %s accepts no more until one ends; raise the limit of open files (ulimit -n)", edge)
-	})
+	}, a.certificates(dir, f.caOut))
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
@@ -189,15 +191,20 @@ func (a *app) checkServe(f *serveFlags) (top *experiment.Topology, token, dir st
 type readyLine struct {
 	API       string                  `json:"api"`
 	Toxiproxy string                  `json:"toxiproxy,omitempty"`
+	Proxy     string                  `json:"proxy,omitempty"`
+	Resolver  string                  `json:"resolver,omitempty"`
 	Relays    []experiment.EdgeStatus `json:"relays"`
 }
 
 func (a *app) ready(addr string, g *ground, side *sideDoor) error {
-	ready := readyLine{API: "http://" + addr, Toxiproxy: side.url(), Relays: []experiment.EdgeStatus{}}
+	ready := readyLine{API: "http://" + addr, Toxiproxy: side.url(), Proxy: g.proxy.url(), Relays: []experiment.EdgeStatus{}}
 	var words []string
 	for _, e := range g.relays.Status() {
 		ready.Relays = append(ready.Relays, e)
 		words = append(words, line(e.Name)+" on "+e.Listen)
+	}
+	if g.resolver != nil {
+		ready.Resolver = g.resolver.Addr()
 	}
 	if a.json() {
 		return a.printLine(ready)
@@ -205,6 +212,12 @@ func (a *app) ready(addr string, g *ground, side *sideDoor) error {
 	relays := "no relays"
 	if len(words) > 0 {
 		relays = "relays " + strings.Join(words, ", ")
+	}
+	if ready.Resolver != "" {
+		relays = "resolver " + ready.Resolver + ", " + relays
+	}
+	if ready.Proxy != "" {
+		relays = "proxy " + ready.Proxy + ", " + relays
 	}
 	if ready.Toxiproxy != "" {
 		relays = "toxiproxy " + ready.Toxiproxy + ", " + relays

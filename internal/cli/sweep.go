@@ -23,7 +23,7 @@ its journal tells. What a living one has in force is left alone. Safe to repeat;
 			if err != nil {
 				return err
 			}
-			res, err := engine.Sweep(experiment.WithActor(cmd.Context(), a.actor()), dir, drivers(nil))
+			res, err := engine.Sweep(experiment.WithActor(cmd.Context(), a.actor()), dir, drivers(nil, nil))
 			if err != nil {
 				return fmt.Errorf("sweep: %w", err)
 			}

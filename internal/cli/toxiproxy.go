@@ -154,7 +154,7 @@ func (a *app) toxiproxy(ctx context.Context, f *toxiproxyFlags) error {
 		Topology: emptyTopology(), StateDir: a.stateOrSystem(), Version: version(),
 	}, func(edge string) {
 		log.Warn("too many connections: nothing more is accepted until one ends; raise the limit of open files (ulimit -n)", "edge", edge)
-	})
+	}, nil)
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}

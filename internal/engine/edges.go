@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/netip"
 	"slices"
 
 	"github.com/chaosctl/chaosctl/experiment"
@@ -23,6 +25,11 @@ type EdgeSpec struct {
 	// WhenDown is what a caller sees of a callee that cannot be reached: reset
 	// (the default), close or refuse.
 	WhenDown string
+	// TLS is how the edge deals with TLS; nil passes bytes as they come.
+	TLS *relay.TLS
+	// Resolve finds the callee's addresses, for each connection anew; nil asks the
+	// system.
+	Resolve func(ctx context.Context, upstream string) ([]netip.AddrPort, error)
 }
 
 // guest is an edge that came at run time.
@@ -42,6 +49,7 @@ func (e *Engine) OpenEdge(ctx context.Context, s EdgeSpec) (listen string, err e
 	}
 	err = e.cfg.Relays.Open(ctx, relay.Spec{
 		From: s.From, To: s.To, Protocol: s.Protocol, Listen: s.Listen, Upstreams: s.Upstreams, WhenDown: s.WhenDown,
+		TLS: s.TLS, Resolve: s.Resolve,
 	})
 	if err != nil {
 		e.dismiss(name)
@@ -120,6 +128,16 @@ func (e *Engine) CloseEdge(ctx context.Context, name string) error {
 	}
 	e.events.publish(experiment.Event{Type: "edge-closed", Message: name})
 	return errors.Join(errs...)
+}
+
+// Carry gives a connection to an edge, as if it had been accepted there; it is the
+// edge's from then on. False if there is no such edge.
+func (e *Engine) Carry(edge string, c *net.TCPConn) bool {
+	at, ok := e.cfg.Relays.Edge(edge)
+	if ok {
+		at.Take(c)
+	}
+	return ok
 }
 
 // Edges are all edges as they are served, without what is in force on them.

@@ -9,6 +9,7 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -32,6 +33,11 @@ type Relays interface {
 	Status() []experiment.EdgeStatus
 }
 
+// Resolver is the topology's DNS resolver.
+type Resolver interface {
+	Status() experiment.ResolverStatus
+}
+
 // Config is what an engine needs of the world.
 type Config struct {
 	// Topology that is served.
@@ -40,6 +46,13 @@ type Config struct {
 	Drivers []driver.Driver
 	// Relays of the topology's edges, open already.
 	Relays Relays
+	// Resolver of the topology, open already; nil if it has none.
+	Resolver Resolver
+	// CalleeTLS is how traffic of runs calls a service that is called by TLS; nil, or a
+	// nil result, is plain.
+	CalleeTLS func(service string) *tls.Config
+	// UsersTLS is how traffic of runs calls a relay that answers it by TLS.
+	UsersTLS func(edge experiment.Edge) *tls.Config
 	// StateDir holds journals/, runs/ and audit.log.
 	StateDir string
 	// Version is recorded with every run.
@@ -181,6 +194,13 @@ func (e *Engine) Status(ctx context.Context) experiment.Status {
 	for i := range s.Edges {
 		s.Edges[i].Faults = faults[s.Edges[i].Name]
 		slices.Sort(s.Edges[i].Faults)
+	}
+	if e.cfg.Resolver != nil {
+		r := e.cfg.Resolver.Status()
+		at := fault.Placed{Resolver: &fault.Resolver{Listen: e.spec.Resolver.Listen}}
+		r.Faults = faults[at.String()]
+		slices.Sort(r.Faults)
+		s.Resolver = &r
 	}
 	return s
 }

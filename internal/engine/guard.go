@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/chaosctl/chaosctl/experiment"
 	"github.com/chaosctl/chaosctl/fault"
@@ -36,13 +37,13 @@ func refused(what, hint string) error {
 
 // guardRoutes refuses faults that cannot spare a protected route.
 func guardRoutes(spec *experiment.TopologySpec, f fault.Fault, k *fault.Kind) error {
-	service := placedOn(f)
+	services := placedOn(spec, f)
 	for _, p := range spec.Guard.Protect {
-		if p.Service != service {
+		if !slices.Contains(services, p.Service) {
 			continue
 		}
 		if p.Path == "" && len(p.Method) == 0 {
-			return refused(fmt.Sprintf("%s is protected", service), "choose another target, or change guard.protect in the topology")
+			return refused(fmt.Sprintf("%s is protected", p.Service), "choose another target, or change guard.protect in the topology")
 		}
 		seesRequests := false
 		if f.At.Relay != nil {
@@ -68,15 +69,22 @@ func route(p experiment.Protected) string {
 	return p.Path
 }
 
-// placedOn is the service a placed fault hurts.
-func placedOn(f fault.Fault) string {
+// placedOn are the services a placed fault hurts: one, but for names that several
+// are called by.
+func placedOn(spec *experiment.TopologySpec, f fault.Fault) []string {
 	switch {
 	case f.At.Relay != nil:
-		return f.At.Relay.To
+		return []string{f.At.Relay.To}
 	case f.At.Process != nil:
-		return f.At.Process.Service
+		return []string{f.At.Process.Service}
+	case f.At.Resolver != nil:
+		services := spec.Named(f.At.Resolver.Names)
+		if s := f.At.Resolver.Service; s != "" && !slices.Contains(services, s) {
+			services = append(services, s)
+		}
+		return services
 	}
-	return ""
+	return nil
 }
 
 func findEdge(spec *experiment.TopologySpec, at *fault.RelayEdge) (experiment.Edge, bool) {
@@ -107,25 +115,28 @@ func guardRadius(spec *experiment.TopologySpec, all []fault.Fault) error {
 	type hurt struct{ edges, instances map[string]bool }
 	services := map[string]hurt{}
 	for _, f := range all {
-		s := placedOn(f)
-		h, ok := services[s]
-		if !ok {
-			h = hurt{map[string]bool{}, map[string]bool{}}
-			services[s] = h
-		}
-		if f.At.Relay != nil {
-			h.edges[f.At.Relay.Name()] = true
-		}
-		if f.At.Process != nil {
-			h.instances[fmt.Sprint(f.At.Process.Instance, f.At.Process.PID)] = true
+		for _, s := range placedOn(spec, f) {
+			h, ok := services[s]
+			if !ok {
+				h = hurt{map[string]bool{}, map[string]bool{}}
+				services[s] = h
+			}
+			switch {
+			case f.At.Relay != nil:
+				h.edges[f.At.Relay.Name()] = true
+			case f.At.Process != nil:
+				h.instances[fmt.Sprint(f.At.Process.Instance, f.At.Process.PID)] = true
+			case f.At.Resolver != nil: // who asks is not known, so it may be any caller
+				for _, e := range edgesTo(spec, s) {
+					h.edges[e] = true
+				}
+			}
 		}
 	}
 	for name, h := range services {
 		edges := map[string]bool{}
-		for _, e := range spec.Edges {
-			if e.To == name {
-				edges[e.Name()] = true
-			}
+		for _, e := range edgesTo(spec, name) {
+			edges[e] = true
 		}
 		for e := range h.edges {
 			edges[e] = true // an implicit users edge
@@ -138,6 +149,17 @@ func guardRadius(spec *experiment.TopologySpec, all []fault.Fault) error {
 		}
 	}
 	return nil
+}
+
+// edgesTo are the names of the edges to a service.
+func edgesTo(spec *experiment.TopologySpec, service string) []string {
+	var names []string
+	for _, e := range spec.Edges {
+		if e.To == service {
+			names = append(names, e.Name())
+		}
+	}
+	return names
 }
 
 func overRadius(field, what, service string, hurt, all int, limit fault.Share) error {

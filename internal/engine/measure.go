@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"time"
@@ -20,7 +21,7 @@ func (r *run) check() error {
 			continue
 		}
 		for _, in := range s.All() {
-			if err := healthy(r.ctx, in.Address, s.Health); err != nil {
+			if err := healthy(r.ctx, in.Address, s.Health, r.engine.calleeTLS(name)); err != nil {
 				return fmt.Errorf("%s is not healthy: %w", name, err)
 			}
 		}
@@ -29,14 +30,35 @@ func (r *run) check() error {
 }
 
 // healthy asks a health path; it must answer below 400 within 2 s.
-func healthy(ctx context.Context, address, path string) error {
+func healthy(ctx context.Context, address, path string, secure *tls.Config) error {
+	url := "http://" + address + path
+	if secure != nil {
+		url = "https://" + address + path
+	}
 	s := probe.Take(ctx, experiment.Probe{
-		HTTP: &experiment.HTTPProbe{URL: "http://" + address + path}, Timeout: fault.Duration(experiment.DefaultProbeTime),
-	}, probe.Env{})
+		HTTP: &experiment.HTTPProbe{URL: url}, Timeout: fault.Duration(experiment.DefaultProbeTime),
+	}, probe.Env{TLS: secure})
 	if s.OK {
 		return nil
 	}
-	return fmt.Errorf("GET http://%s%s: %s", address, path, s.Detail)
+	return fmt.Errorf("GET %s: %s", url, s.Detail)
+}
+
+// calleeTLS is how a service is called; nil is plain.
+func (e *Engine) calleeTLS(service string) *tls.Config {
+	if e.cfg.CalleeTLS == nil {
+		return nil
+	}
+	return e.cfg.CalleeTLS(service)
+}
+
+// usersTLS is how the users' edge to a service is called; nil is plain.
+func (e *Engine) usersTLS(service string) *tls.Config {
+	edge, ok := (&experiment.Topology{Spec: *e.spec}).Edge(fault.EdgeName(experiment.Users, service))
+	if !ok || edge.TLS == nil || e.cfg.UsersTLS == nil {
+		return nil
+	}
+	return e.cfg.UsersTLS(edge)
 }
 
 // startTraffic opens the users edges, the recorder, the probes and the flows.
@@ -48,7 +70,7 @@ func (r *run) startTraffic() error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.ctx))
 	r.endFlows = cancel
 	for _, f := range r.spec.Traffic {
-		g, err := traffic.New(traffic.Config{Flow: f, Address: r.addressOf(f.Service), Seed: r.record.Seed, Env: r.engine.cfg.Env}, r.rec)
+		g, err := traffic.New(traffic.Config{Flow: f, Address: r.addressOf(f.Service), Seed: r.record.Seed, Env: r.engine.cfg.Env, TLS: r.engine.usersTLS(f.Service)}, r.rec)
 		if err != nil {
 			return &experiment.Error{Code: experiment.BadInput, Message: fmt.Sprintf("flow %s: %v", f.Name, err)}
 		}
@@ -76,6 +98,7 @@ func (r *run) openUsers() error {
 		err := r.engine.cfg.Relays.Open(r.ctx, relay.Spec{
 			From: experiment.Users, To: f.Service, Protocol: experiment.HTTP,
 			Listen: net.JoinHostPort(host, "0"), Upstreams: addresses(s),
+			TLS: upstreamTLS(r.engine.calleeTLS(f.Service)),
 		})
 		if err != nil {
 			return fmt.Errorf("open the edge %s: %w", name, err)
@@ -83,6 +106,14 @@ func (r *run) openUsers() error {
 		r.users = append(r.users, name)
 	}
 	return nil
+}
+
+// upstreamTLS is a relay that takes its callers in plain.
+func upstreamTLS(c *tls.Config) *relay.TLS {
+	if c == nil {
+		return nil
+	}
+	return &relay.TLS{Upstream: c}
 }
 
 func addresses(s experiment.Service) []string {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -125,6 +126,7 @@ func makePlan(l *experiment.Loaded, seed uint64, drivers []driver.Driver, may pe
 		if err := guard(top, places, nil, may); err != nil {
 			return p, nil, err
 		}
+		p.Warnings = append(p.Warnings, emulated(top, places, p.Warnings)...)
 		for _, f := range places {
 			if _, err := pick(drivers, f); err != nil {
 				return p, nil, err
@@ -182,6 +184,9 @@ func words(f fault.Fault) string {
 	if f.MaxActive > 0 {
 		fmt.Fprintf(&b, " At most %d at a time.", f.MaxActive)
 	}
+	if when := f.When(); when != "" {
+		b.WriteString(" It hurts" + strings.TrimPrefix(when, ",") + ".")
+	}
 	if m := f.Match; m != nil {
 		b.WriteString(" Only")
 		if len(m.Client) > 0 {
@@ -197,6 +202,9 @@ func words(f fault.Fault) string {
 			for k := range set {
 				fmt.Fprintf(&b, " with %s", k)
 			}
+		}
+		if m.GRPC != nil {
+			b.WriteString(" " + m.GRPC.String())
 		}
 		b.WriteString(".")
 	}
@@ -241,6 +249,13 @@ func abortWords(a experiment.Abort) string {
 	return fmt.Sprintf("%s of %s over %s", strings.Join(rules, " or "), a.Of, a.For)
 }
 
+// hurtByName tells whether a fault hurts the callers of an edge's callee when they
+// look it up.
+func hurtByName(top *experiment.TopologySpec, f fault.Fault, edge string) bool {
+	_, callee, ok := fault.SplitEdge(edge)
+	return ok && f.At.Resolver != nil && slices.Contains(placedOn(top, f), callee)
+}
+
 // reach tells for every edge who can still talk to whom.
 func reach(top *experiment.TopologySpec, flows []experiment.Flow, places []fault.Fault) []experiment.Reach {
 	edges := make([]string, 0, len(top.Edges)+len(flows))
@@ -261,11 +276,11 @@ func reach(top *experiment.TopologySpec, flows []experiment.Flow, places []fault
 	for _, name := range edges {
 		r := experiment.Reach{Edge: name, State: "open"}
 		for _, f := range places {
-			if where(f) != name {
+			if where(f) != name && !hurtByName(top, f, name) {
 				continue
 			}
 			state := "hurt"
-			if f.Info().Severs && f.Share.Of() == 1 && f.Match == nil {
+			if f.Info().Severs && f.Always() {
 				state = "cut"
 			}
 			if r.State != "cut" {

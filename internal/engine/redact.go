@@ -3,6 +3,7 @@ package engine
 import (
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -29,12 +30,35 @@ func sensitive(name string) bool {
 // tell nothing. A secret that is spelled in a way which cannot be masked, such
 // as with escapes, makes it withhold the whole document.
 func redactDocument(document string, s *experiment.Spec) string {
+	plain := document
+	document = keyBlock.ReplaceAllString(document, masked)
+	if document == plain && spellsOutKeys(s.Topology) {
+		return withheld
+	}
 	for _, secret := range secretsOf(s) {
 		if !strings.Contains(document, secret) {
-			return "(withheld: it spells out a secret in a way that cannot be masked; use ${env:NAME} instead)\n"
+			return withheld
 		}
 	}
 	return redact(document, s)
+}
+
+const withheld = "(withheld: it spells out a secret in a way that cannot be masked; use ${env:NAME} instead)\n"
+
+// keyBlock is a private key in PEM, on lines of its own or with \n for line breaks.
+var keyBlock = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`)
+
+// spellsOutKeys tells whether a topology holds a key itself.
+func spellsOutKeys(t *experiment.TopologySpec) bool {
+	if t == nil {
+		return false
+	}
+	for _, s := range t.Services {
+		if s.TLS != nil && s.TLS.Key != "" && !strings.HasPrefix(s.TLS.Key, experiment.FilePrefix) && !strings.HasPrefix(s.TLS.Key, "${env:") {
+			return true
+		}
+	}
+	return false
 }
 
 // redact masks the secrets of an experiment in a text about it.

@@ -48,3 +48,24 @@ func TestRedactDocument(t *testing.T) {
 		}
 	}
 }
+
+// Keys of client certificates are masked however they are written down.
+func TestRedactKeys(t *testing.T) {
+	key := "-----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n-----END EC PRIVATE KEY-----\n"
+	s := &experiment.Spec{Topology: &experiment.TopologySpec{Services: map[string]experiment.Service{
+		"pay": {TLS: &experiment.ServiceTLS{Certificate: "x", Key: key}},
+	}}}
+	for name, document := range map[string]string{
+		"block":  "tls:\n  certificate: x\n  key: |\n    -----BEGIN EC PRIVATE KEY-----\n    c2VjcmV0\n    -----END EC PRIVATE KEY-----\nafter: all\n",
+		"quoted": `{"key": "-----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n-----END EC PRIVATE KEY-----\n", "after": "all"}`,
+	} {
+		got := redactDocument(document, s)
+		if strings.Contains(got, "c2VjcmV0") || !strings.Contains(got, "(secret)") || !strings.Contains(got, "all") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	hidden := `{"key": "\u002d----BEGIN EC PRIVATE KEY-----\nc2VjcmV0\n-----END EC PRIVATE KEY-----"}`
+	if got := redactDocument(hidden, s); strings.Contains(got, "c2VjcmV0") {
+		t.Errorf("spelled with escapes: %s", got)
+	}
+}

@@ -49,6 +49,7 @@ func (e *Engine) StartRun(ctx context.Context, req experiment.RunRequest) (exper
 		Seed: seed, Version: e.cfg.Version, Started: time.Now(), Stage: experiment.StageCheck, Plan: plan, Document: redactDocument(req.Document, r.spec),
 		Windows: []experiment.Window{}, Gates: []experiment.GateResult{}, Probes: []experiment.ProbeResult{},
 		Injections: []experiment.Injection{}, Flows: []experiment.FlowResult{},
+		Notes: emulated(&loaded.Topology.Spec, slices.Concat(placed...), nil),
 	}
 	if err := e.enroll(r); err != nil {
 		r.cancel(nil)

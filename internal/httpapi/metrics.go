@@ -35,7 +35,7 @@ func newMetrics(c Config) *prometheus.Registry {
 type collector struct {
 	cfg Config
 
-	inForce, units, bytes, open, conns, exchanges, runs, underWay, stuck, build *prometheus.Desc
+	inForce, units, bytes, open, conns, exchanges, queries, runs, underWay, stuck, build *prometheus.Desc
 
 	mu    sync.Mutex
 	base  receipts            // of injections that are over
@@ -75,6 +75,7 @@ func newCollector(c Config) *collector {
 		open:      desc("edge_connections_open", "Connections open now.", "edge"),
 		conns:     desc("edge_connections_total", "Connections accepted.", "edge"),
 		exchanges: desc("edge_exchanges_total", "Requests seen on edges that see requests.", "edge"),
+		queries:   desc("resolver_queries_total", "DNS queries that the resolver has seen (seen), that no upstream answered (unanswered), and that were dropped (lost).", "outcome"),
 		runs:      desc("runs_total", "Runs that have ended.", "outcome"),
 		underWay:  desc("runs_under_way", "Runs that go on now."),
 		stuck:     desc("stuck", "Changes that could not be rolled back. Anything but 0 needs a human."),
@@ -87,7 +88,7 @@ func newCollector(c Config) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.inForce, c.units, c.bytes, c.open, c.conns, c.exchanges, c.runs, c.underWay, c.stuck, c.build} {
+	for _, d := range []*prometheus.Desc{c.inForce, c.units, c.bytes, c.open, c.conns, c.exchanges, c.queries, c.runs, c.underWay, c.stuck, c.build} {
 		ch <- d
 	}
 }
@@ -134,6 +135,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.open, float64(e.Open), e.Name)
 		count(c.conns, float64(e.Accepted), e.Name)
 		count(c.exchanges, float64(e.Exchanges), e.Name)
+	}
+	if r := status.Resolver; r != nil {
+		count(c.queries, float64(r.Queries), "seen")
+		count(c.queries, float64(r.Unanswered), "unanswered")
+		count(c.queries, float64(r.Lost), "lost")
 	}
 	gauge(c.underWay, float64(c.countRuns()))
 	for outcome, n := range c.done {

@@ -39,6 +39,7 @@ func (s *server) mount() {
 	registry.RegisterTypeAlias(reflect.TypeFor[fault.Share](), reflect.TypeFor[shareSchema]())
 	registry.RegisterTypeAlias(reflect.TypeFor[fault.Chance](), reflect.TypeFor[chanceSchema]())
 	registry.RegisterTypeAlias(reflect.TypeFor[fault.Duration](), reflect.TypeFor[durationSchema]())
+	registry.RegisterTypeAlias(reflect.TypeFor[fault.Attempts](), reflect.TypeFor[attemptsSchema]())
 	config := huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
@@ -73,6 +74,7 @@ func (s *server) mount() {
 	}
 	for _, t := range []reflect.Type{
 		reflect.TypeFor[experiment.InjectRequest](), reflect.TypeFor[experiment.RunRequest](), reflect.TypeFor[fault.Target](), reflect.TypeFor[fault.Match](),
+		reflect.TypeFor[fault.GRPC](), reflect.TypeFor[fault.Pulse](), reflect.TypeFor[fault.After](), reflect.TypeFor[fault.JSONEdit](), reflect.TypeFor[fault.ProblemDoc](),
 	} {
 		registry.Map()[nameSchema(t, "")].AdditionalProperties = false // requests are decoded strictly
 	}
@@ -145,6 +147,8 @@ func nameSchema(t reflect.Type, hint string) string {
 		return "Problem"
 	case reflect.TypeFor[fault.Description]():
 		return "Kind"
+	case reflect.TypeFor[fault.Resolver]():
+		return "PlacedResolver"
 	}
 	for _, k := range fault.Kinds() {
 		if reflect.TypeOf(k.New()).Elem() == t {
@@ -169,6 +173,7 @@ type (
 	shareSchema    struct{}
 	chanceSchema   struct{}
 	durationSchema struct{}
+	attemptsSchema struct{}
 )
 
 // Schema implements huma.SchemaProvider.
@@ -177,6 +182,11 @@ func (faultSchema) Schema(huma.Registry) *huma.Schema { return &huma.Schema{Ref:
 // Schema implements huma.SchemaProvider.
 func (durationSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Examples: []any{"150ms", "2s", "1m30s"}}
+}
+
+// Schema implements huma.SchemaProvider.
+func (attemptsSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Description: "the tries of each call that are hurt", Examples: []any{"1-2", "3-", "2,4-5"}}
 }
 
 // Schema implements huma.SchemaProvider.
@@ -227,9 +237,16 @@ func describeFault(registry huma.Registry, k *fault.Kind) *huma.Schema {
 	case k.MatchesClients():
 		s.Properties["match"] = &huma.Schema{AllOf: []*huma.Schema{match}, Description: "takes `client` alone"}
 	}
-	if !k.NoShare {
-		s.Properties["share"] = of(reflect.TypeFor[fault.Share]())
-		s.Properties["maxActive"] = &huma.Schema{Type: huma.TypeInteger, Minimum: &least, Description: "how many may be hurt at the same time; no limit by default"}
+	for _, m := range fault.Modifiers() {
+		switch {
+		case m.Name == "match" || !m.Takes(k):
+		case m.Type().Kind() == reflect.Int:
+			s.Properties[m.Name] = &huma.Schema{Type: huma.TypeInteger, Minimum: &least, Description: m.Doc}
+		case m.Type().Kind() == reflect.Pointer:
+			s.Properties[m.Name] = &huma.Schema{AllOf: []*huma.Schema{of(m.Type().Elem())}, Description: m.Doc}
+		default:
+			s.Properties[m.Name] = of(m.Type())
+		}
 	}
 	describeParams(registry.Map()[nameSchema(reflect.TypeOf(k.New()), "")], k, s)
 	return s

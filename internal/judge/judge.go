@@ -132,6 +132,9 @@ func plural(u fault.Unit, n uint64) string {
 	if n == 1 {
 		return string(u)
 	}
+	if u == fault.Query {
+		return "queries"
+	}
 	if strings.HasSuffix(string(u), "s") {
 		return string(u) + "es"
 	}

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,9 @@ type Env struct {
 	// Lookup finds environment variables: those that ${env:NAME} in headers and
 	// bodies refers to, and the few that commands are given. nil knows none.
 	Lookup func(name string) (string, bool)
+	// TLS is how http probes call https addresses; nil verifies with the system's
+	// certificates.
+	TLS *tls.Config
 }
 
 // maxBody is how much of an answer is searched for HTTPProbe.Contains.
@@ -157,6 +161,7 @@ func takeHTTP(ctx context.Context, p *experiment.HTTPProbe, env Env) error {
 		req.Host = host
 	}
 	t := transport()
+	t.TLSClientConfig = env.TLS
 	defer t.CloseIdleConnections()
 	resp, err := t.RoundTrip(req) // of a transport: no redirects
 	if err != nil {

@@ -12,12 +12,16 @@ func (e *Edge) Arm(arm Armed) error { return e.arm(arm, "") }
 
 // Replace puts an effect in force in the place of another that is: at no time do
 // both act on a unit, or neither. Units are drawn anew. Without the old one, or if
-// either of them acts on the listener or on open connections by itself, it is Lift
-// and Arm.
+// either of them acts on the listener or on open connections by itself, or comes and
+// goes, it is Lift and Arm.
 func (e *Edge) Replace(old string, arm Armed) error { return e.arm(arm, old) }
 
 func (e *Edge) arm(arm Armed, old string) error {
 	a, err := newArmed(arm, e.name, e.spec.Protocol)
+	if err != nil {
+		return err
+	}
+	calls, err := e.prepare(a)
 	if err != nil {
 		return err
 	}
@@ -31,14 +35,16 @@ func (e *Edge) arm(arm Armed, old string) error {
 		return fmt.Errorf("arm %s on %s: %w", a.ID, e.name, ErrArmed)
 	}
 	before := e.find(old)
-	if before != nil && (onLinks(before.Effect) || onLinks(a.Effect)) {
+	if before != nil && (onLinks(before.Effect) || onLinks(a.Effect) || before.comesAndGoes() || a.comesAndGoes()) {
 		if err := e.lift(before); err != nil {
 			return err
 		}
 		before = nil
 	}
-	if err := e.closePort(a); err != nil {
-		return fmt.Errorf("arm %s: %w", a.ID, err)
+	if !a.sleeping.Load() {
+		if err := e.closePort(a); err != nil {
+			return fmt.Errorf("arm %s: %w", a.ID, err)
+		}
 	}
 	if before != nil {
 		e.swap(before, a)
@@ -49,17 +55,27 @@ func (e *Edge) arm(arm Armed, old string) error {
 			u.consider(a)
 		}
 	}
+	if !a.sleeping.Load() {
+		e.strikeOpen(a)
+	}
+	if !a.Until.IsZero() {
+		e.work.Add(1)
+		a.lease = time.AfterFunc(time.Until(a.Until), func() { e.expire(a) })
+	}
+	if a.comesAndGoes() {
+		e.work.Go(func() { e.pace(a, calls) })
+	}
+	return nil
+}
+
+// strikeOpen does what an effect does by itself once it is in force.
+func (e *Edge) strikeOpen(a *armed) {
 	if r, ok := a.Effect.(Refuser); ok {
 		e.refuseNow(a, r.Refuses())
 	}
 	if s, ok := a.Effect.(Sweeper); ok {
 		e.startSweep(a, s)
 	}
-	if !a.Until.IsZero() {
-		e.work.Add(1)
-		a.lease = time.AfterFunc(time.Until(a.Until), func() { e.expire(a) })
-	}
-	return nil
 }
 
 // swap puts an effect in another's place. It is called under control.
@@ -78,6 +94,9 @@ func (e *Edge) swap(old, a *armed) {
 func (e *Edge) closePort(a *armed) error {
 	switch a.Effect.(type) {
 	case Refuser:
+		if e.udp != nil {
+			return e.udp.refuse()
+		}
 		return e.port.refuse()
 	case Deafener:
 		if err := e.port.deafen(); err != nil {
@@ -96,7 +115,15 @@ func (e *Edge) openPort(all []*armed) error {
 	for _, a := range all {
 		_, r := a.Effect.(Refuser)
 		_, d := a.Effect.(Deafener)
-		refuses, deafens = refuses || r, deafens || d
+		if !a.sleeping.Load() {
+			refuses, deafens = refuses || r, deafens || d
+		}
+	}
+	if e.udp != nil {
+		if refuses {
+			return e.udp.refuse()
+		}
+		return e.udp.serve()
 	}
 	if refuses {
 		return e.port.refuse()
@@ -111,8 +138,8 @@ func (e *Edge) openPort(all []*armed) error {
 func (e *Edge) expire(a *armed) {
 	e.control.Lock()
 	defer e.control.Unlock()
-	if e.find(a.ID) == a && !e.closed {
-		if err := e.lift(a); err != nil {
+	if now := e.find(a.ID); now != nil && now.tally() == a && !e.closed {
+		if err := e.lift(now); err != nil {
 			a.lease.Reset(time.Second)
 			return
 		}

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -19,17 +20,26 @@ type callerKey struct{}
 
 // callerConn is a caller's connection to an HTTP edge. It counts bytes and can be
 // ended at any time; once it has, no deadline that the server sets revives it.
+// It is no *tls.Conn to the server, which therefore tells HTTP/2 by its preface with
+// TLS as without, whatever was agreed on by ALPN.
 type callerConn struct {
-	*net.TCPConn
-	http    *httpEdge
-	id      uint64
-	from    netip.AddrPort
-	start   time.Time
-	in, out atomic.Uint64   // bytes
-	busy    atomic.Int32    // exchanges under way
-	callee  *http.Transport // of this connection alone
-	ahead   ahead
-	mute    atomic.Bool // what the server writes is dropped
+	net.Conn              // what the server reads and writes: raw, or TLS on top of it
+	raw      *net.TCPConn // what is ended, and reset
+	tls      *tls.ConnectionState
+	http     *httpEdge
+	id       uint64
+	from     netip.AddrPort
+	start    time.Time
+	in, out  atomic.Uint64 // bytes
+	busy     atomic.Int32  // exchanges under way
+	callee   *callee       // of this connection alone
+	ahead    ahead
+	lengths  lengths
+	told     int // bytes by which it is told what is spoken
+	codes    codes
+	mute     atomic.Bool // what the server writes is dropped
+	returns  atomic.Bool // to the fast path; see comeBack
+	streams  atomic.Bool // it speaks HTTP/2
 
 	mu      sync.Mutex
 	over    chan struct{}  // closed when it was ended
@@ -40,8 +50,47 @@ type callerConn struct {
 	idle    bool           // between two exchanges
 	callees int            // open connections to the callee
 	alone   bool           // the callee has closed the last of them
+	users   int            // the server and the exchanges under way; 0 when all is over
 	life    context.Context
 	closed  sync.Once
+	heir    link // what it is on the fast path; nil on the server's
+}
+
+// newCaller makes a connection that the server has not been given yet.
+func (h *httpEdge) newCaller(c net.Conn, raw *net.TCPConn, id uint64) *callerConn {
+	cc := &callerConn{Conn: c, raw: raw, http: h, id: id, from: remote(raw), start: time.Now(), over: make(chan struct{}), users: 1}
+	cc.callee = newCallee(cc)
+	return cc
+}
+
+// enter and leave frame an exchange. On HTTP/2 one may begin when the connection
+// has just been closed: false, then it must not. The last to leave closes what is
+// left of the callee's side.
+func (c *callerConn) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.users == 0 {
+		return false
+	}
+	c.users++
+	c.busy.Add(1)
+	return true
+}
+
+func (c *callerConn) leave() {
+	c.busy.Add(-1)
+	c.release()
+}
+
+func (c *callerConn) release() {
+	c.mu.Lock()
+	c.users--
+	last := c.users == 0
+	c.mu.Unlock()
+	if last {
+		c.callee.close()
+		c.http.edge.work.Done()
+	}
 }
 
 // context makes the context of the connection's exchanges: done once it is ended.
@@ -57,11 +106,13 @@ func (c *callerConn) context(ctx context.Context) context.Context {
 }
 
 // is follows the server. A callee that has closed its idle connection is seen by
-// the caller as it would be without us: between two exchanges.
+// the caller as it would be without us: between two exchanges. Not on HTTP/2: what
+// the caller sends at that moment would be lost, since no GOAWAY says that it was.
+// There the next exchange has the callee dialled anew.
 func (c *callerConn) is(s http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.idle = s == http.StateIdle
+	c.idle = s == http.StateIdle && !c.streams.Load()
 	if c.idle && c.alone {
 		c.endLocked("", Close)
 	}
@@ -88,19 +139,40 @@ func (c *callerConn) joined(to netip.AddrPort) {
 }
 
 func (c *callerConn) Read(b []byte) (int, error) {
-	if n, err, ok := c.ahead.take(b); ok {
-		return n, err
+	n, err, ok := c.ahead.take(b)
+	if !ok {
+		n, err = c.Conn.Read(b)
+		c.came(n)
 	}
-	n, err := c.TCPConn.Read(b)
-	c.came(n)
+	c.tell(b[:max(n, 0)])
+	if !c.streams.Load() {
+		c.lengths.feed(b[:max(n, 0)])
+	}
 	return n, err
+}
+
+// tell notes, by the first bytes of a connection, that it speaks HTTP/2.
+func (c *callerConn) tell(b []byte) {
+	const preface = "PRI" // no method of HTTP/1
+	for i := 0; i < len(b) && c.told < len(preface); i++ {
+		if b[i] != preface[c.told] {
+			c.told = len(preface)
+			return
+		}
+		if c.told++; c.told == len(preface) {
+			c.streams.Store(true)
+		}
+	}
 }
 
 func (c *callerConn) Write(b []byte) (int, error) {
 	if c.mute.Load() {
 		return len(b), nil
 	}
-	n, err := c.TCPConn.Write(b)
+	if c.streams.Load() {
+		b = c.codes.follow(b)
+	}
+	n, err := c.Conn.Write(b)
 	c.http.edge.out.Add(uint64(max(n, 0)))
 	c.out.Add(uint64(max(n, 0)))
 	return n, err
@@ -118,18 +190,35 @@ func (c *callerConn) ReadFrom(r io.Reader) (int64, error) {
 
 // Close is called by the server, once it is done with the connection.
 func (c *callerConn) Close() error {
-	err := c.TCPConn.Close()
+	if c.isOver() {
+		c.raw.Close() // TLS would say goodbye first
+	}
+	err := c.Conn.Close()
+	c.raw.Close()
 	c.closed.Do(func() {
 		c.mu.Lock()
 		if c.cancel != nil {
 			c.cancel()
 		}
+		moved := c.heir != nil
 		c.mu.Unlock()
-		c.callee.CloseIdleConnections()
-		c.http.edge.forget(c.id)
-		c.http.edge.work.Done()
+		if !moved {
+			c.http.edge.forget(c.id)
+		}
+		c.release()
 	})
 	return err
+}
+
+// CloseWrite ends the way down of a connection that has changed its protocol.
+func (c *callerConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// closeWrite ends the sending side of a connection.
+func closeWrite(c net.Conn) error {
+	if w, ok := c.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return c.Close()
 }
 
 func (c *callerConn) isOver() bool {
@@ -148,17 +237,21 @@ func (c *callerConn) end(by string, how Ending) {
 }
 
 func (c *callerConn) endLocked(by string, how Ending) {
+	if c.heir != nil {
+		c.heir.end(by, how)
+		return
+	}
 	if c.isOver() {
 		return
 	}
 	c.by = by
 	close(c.over)
 	if how == Reset {
-		c.TCPConn.SetLinger(0)
+		c.raw.SetLinger(0)
 	} else {
-		c.TCPConn.CloseWrite()
+		c.raw.CloseWrite()
 	}
-	c.TCPConn.SetDeadline(past)
+	c.raw.SetDeadline(past)
 	if c.cancel != nil {
 		c.cancel()
 	}
@@ -183,6 +276,9 @@ func (c *callerConn) client() netip.Addr { return c.from.Addr() }
 func (c *callerConn) strike(a *armed, how Ending, h *hit) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.heir != nil {
+		return c.heir.strike(a, how, h)
+	}
 	if c.isOver() {
 		return false
 	}
@@ -206,15 +302,15 @@ func (c *callerConn) whoEnded() (by string, faults []string) {
 }
 
 func (c *callerConn) SetDeadline(t time.Time) error {
-	return c.deadline(c.TCPConn.SetDeadline, t)
+	return c.deadline(c.Conn.SetDeadline, t)
 }
 
 func (c *callerConn) SetReadDeadline(t time.Time) error {
-	return c.deadline(c.TCPConn.SetReadDeadline, t)
+	return c.deadline(c.Conn.SetReadDeadline, t)
 }
 
 func (c *callerConn) SetWriteDeadline(t time.Time) error {
-	return c.deadline(c.TCPConn.SetWriteDeadline, t)
+	return c.deadline(c.Conn.SetWriteDeadline, t)
 }
 
 func (c *callerConn) deadline(set func(time.Time) error, t time.Time) error {
@@ -280,7 +376,7 @@ func (c *callerConn) readAhead() error {
 	b := newBlock()
 	defer b.release()
 	for {
-		n, err := c.TCPConn.Read(b.buf)
+		n, err := c.Conn.Read(b.buf)
 		c.came(n)
 		c.ahead.mu.Lock()
 		c.ahead.bytes = append(c.ahead.bytes, b.buf[:max(n, 0)]...)

@@ -66,6 +66,7 @@ type conn struct {
 	endBy   string   // who ended it
 	applied []string // names of the faults that hurt it and are no longer among hits
 	to      netip.AddrPort
+	host    string      // that the caller has called by TLS
 	isOver  atomic.Bool // over, readable without mu
 }
 
@@ -248,7 +249,7 @@ func (c *conn) consider(a *armed) { c.take(a, nil) }
 func (c *conn) replace(old, a *armed) { c.take(a, old) }
 
 func (c *conn) take(a, old *armed) {
-	if !a.hurts(fault.Connection) || onLinks(a.Effect) || !a.match.fitsClient(c.client()) {
+	if !a.hurts(fault.Connection) || onLinks(a.Effect) || !a.fitsConn(c.client()) {
 		return
 	}
 	c.mu.Lock()

@@ -26,7 +26,7 @@ func (d *dialing) stop() {
 type connector interface {
 	// connect starts to connect. The connection hears of the end of it by its
 	// callee's wire being writable or broken.
-	connect(c *conn, to netip.AddrPort) (wire, int, error)
+	connect(c socketOwner, to netip.AddrPort) (wire, int, error)
 }
 
 // upstream is an address of the callee; addr is invalid if it has a name.
@@ -57,12 +57,17 @@ func (e *Edge) next() upstream {
 // dial begins to connect to the callee's next address.
 func (c *conn) dial() {
 	c.stage.Store(int32(dialling))
+	if k, ok := c.ends[Up].wire.(*knockWire); ok {
+		c.shake(k)
+		return
+	}
 	c.loop.setAlarm(&c.hour, time.Now().Add(c.edge.dialTime))
 	up := c.edge.next()
 	d := &dialing{}
 	c.dialing = d
 	_, direct := c.loop.poll.(connector)
-	if direct && up.addr.IsValid() {
+	direct = direct && !c.edge.spec.originates()
+	if direct && up.addr.IsValid() && c.edge.spec.Resolve == nil {
 		d.addrs = append(d.addrs, up.addr)
 		c.dialNext()
 		return
@@ -86,13 +91,21 @@ func (c *conn) current(d *dialing) bool {
 
 // lookUp finds the addresses of a name, for every connection anew.
 func (c *conn) lookUp(ctx context.Context, d *dialing, text string) {
-	addrs, err := resolve(ctx, text)
+	addrs, err := c.edge.resolve(ctx, text)
 	c.loop.post(func() {
 		if c.current(d) {
 			d.addrs, d.err = addrs, err
 			c.dialNext()
 		}
 	})
+}
+
+// resolve finds the addresses of an upstream.
+func (e *Edge) resolve(ctx context.Context, text string) ([]netip.AddrPort, error) {
+	if e.spec.Resolve != nil {
+		return e.spec.Resolve(ctx, text)
+	}
+	return resolve(ctx, text)
 }
 
 func resolve(ctx context.Context, text string) ([]netip.AddrPort, error) {
@@ -165,7 +178,7 @@ func (c *conn) dialed(r readiness) {
 
 // dialOut connects by the standard library.
 func (c *conn) dialOut(ctx context.Context, d *dialing, text string) {
-	callee, err := new(net.Dialer).DialContext(ctx, "tcp", text)
+	callee, _, err := c.edge.reach(ctx, text, nil)
 	c.loop.post(func() {
 		switch {
 		case !c.current(d):
@@ -176,8 +189,7 @@ func (c *conn) dialOut(ctx context.Context, d *dialing, text string) {
 			d.err = err
 			c.notDialed()
 		default:
-			t := callee.(*net.TCPConn)
-			c.ends[Down] = end{wire: newNetWire(t, c, Down), fd: -1, writable: true, addr: remote(t)}
+			c.ends[Down] = end{wire: newNetWire(callee, c, Down), fd: -1, writable: true, addr: remote(rawOf(callee))}
 			c.opened()
 		}
 	})

@@ -58,21 +58,33 @@ type link interface {
 // Edge is one edge with its listener, its live connections and the effects armed
 // on it. All methods may be called concurrently.
 type Edge struct {
-	name   string
-	spec   Spec
-	port   *port
-	budget *budget
-	slots  *slots
-	full   func()
-	report func(experiment.Exchange)
-	http   *httpEdge // nil on TCP edges
-	callee []upstream
-	loops  []*loop // nil on HTTP edges
-	gates  []*gate // where loops accept
-	newID  func() uint64
+	name     string
+	spec     Spec
+	port     *port
+	budget   *budget
+	slots    *slots
+	full     func()
+	report   func(experiment.Exchange)
+	http     *httpEdge   // nil on TCP edges
+	fast     bool        // connections begin on loops, as h1Conn
+	draining atomic.Bool // what is open ends after its answer
+	udp      *udpEdge    // nil but on UDP edges, which have no port, loops nor gates
+	tls      *tlsSide    // nil on edges that speak no TLS themselves
+	door     *door       // nil on edges that share no listener
+	doorLeft sync.Once
+	sayTLS   func(error)
+	callee   []upstream
+	loops    []*loop // nil on edges whose connections no loop carries
+	gates    []*gate // where loops accept
+	newID    func() uint64
+	others   func(name string) (*Edge, bool) // open edges of the set
+	listens  bool                            // somebody is told of exchanges
+	tries    attempts                        // of calls, for exchanges
+	asked    *asked                          // nil: callers may not ask for faults
 
 	dialTime time.Duration
-	watching atomic.Bool // somebody asks whether the callee is up again
+	headTime time.Duration // for the head of a request
+	watching atomic.Bool   // somebody asks whether the callee is up again
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -125,7 +137,7 @@ func (e *Edge) find(id string) *armed {
 	return nil
 }
 
-func refusing(a *armed) bool { _, ok := a.Effect.(Refuser); return ok }
+func refusing(a *armed) bool { _, ok := a.Effect.(Refuser); return ok && !a.asleep() }
 
 // InForce tells whether an effect is.
 func (e *Edge) InForce(id string) bool { return e.find(id) != nil }
@@ -191,16 +203,19 @@ func (e *Edge) run() {
 
 // take carries an accepted connection.
 func (e *Edge) take(c *net.TCPConn) {
+	if e.spec.terminates() {
+		e.takeTLS(c)
+		return
+	}
+	if e.spec.Protocol == experiment.Auto {
+		e.meet(c, nil)
+		return
+	}
 	if e.http != nil {
 		e.http.take(c, e.newID())
 		return
 	}
-	l := e.loops[0]
-	for _, o := range e.loops {
-		if o.live.Load() < l.live.Load() {
-			l = o
-		}
-	}
+	l := e.idlest()
 	conn := e.newLive(l, remote(c))
 	l.post(func() {
 		conn.ends[Up].wire = newNetWire(c, conn, Up)
@@ -232,12 +247,56 @@ func (e *Edge) turnedAway(reset func()) bool {
 
 // dial connects to the callee's next address, for at most 30 seconds.
 func (e *Edge) dial(ctx context.Context) (*net.TCPConn, error) {
-	d := net.Dialer{Timeout: e.dialTime}
-	c, err := d.DialContext(ctx, "tcp", e.next().text)
-	if err != nil {
-		return nil, err
+	ctx, cancel := context.WithTimeout(ctx, e.dialTime)
+	defer cancel()
+	return e.dialTo(ctx, e.next().text)
+}
+
+// dialTo connects to one address of the callee.
+func (e *Edge) dialTo(ctx context.Context, text string) (*net.TCPConn, error) {
+	to := []string{text}
+	if e.spec.Resolve != nil {
+		addrs, err := e.spec.Resolve(ctx, text)
+		if err != nil {
+			return nil, err
+		}
+		to = nil
+		for _, a := range addrs {
+			to = append(to, a.String())
+		}
 	}
-	return c.(*net.TCPConn), nil
+	var failed error
+	for _, a := range to {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", a)
+		if err == nil {
+			return c.(*net.TCPConn), nil
+		}
+		failed = err
+	}
+	return nil, failed
+}
+
+// Take carries a connection that was accepted elsewhere as one of the edge's own; it
+// is the edge's from then on. Where the edge would refuse it, it is reset.
+func (e *Edge) Take(c *net.TCPConn) {
+	e.control.Lock()
+	closed := e.closed
+	if !closed {
+		e.work.Add(1)
+		defer e.work.Done()
+	}
+	e.control.Unlock()
+	if closed || e.port.stopped() || !e.slots.take(connFiles, e.port.shut, e.full) {
+		c.SetLinger(0)
+		c.Close()
+		return
+	}
+	e.accepted.Add(1)
+	if e.turnedAway(func() { c.SetLinger(0); c.Close() }) {
+		e.slots.add(-connFiles)
+		return
+	}
+	e.take(c)
 }
 
 // forget lets go of a connection, which is closed, or of an exchange.
@@ -260,7 +319,10 @@ func (e *Edge) status() experiment.EdgeStatus {
 		Name: e.name, From: e.spec.From, To: e.spec.To, Protocol: e.spec.Protocol,
 		Listen: e.spec.Listen, Upstream: strings.Join(e.spec.Upstreams, ", "),
 		Open: open, Accepted: e.accepted.Load(), Exchanges: e.exchanges.Load(),
-		BytesIn: e.in.Load(), BytesOut: e.out.Load(),
+		BytesIn: e.in.Load(), BytesOut: e.out.Load(), Asked: e.asked.status(),
+	}
+	if e.udp != nil {
+		s.Dropped, s.Unreachable = e.udp.dropped.Load(), e.udp.unreachable.Load()
 	}
 	for _, a := range e.armed() {
 		s.Faults = append(s.Faults, a.ID)
@@ -271,11 +333,18 @@ func (e *Edge) status() experiment.EdgeStatus {
 // close stops accepting, lets live connections end until ctx is done, then cuts
 // them; it returns when every goroutine of the edge has ended.
 func (e *Edge) close(ctx context.Context) error {
-	e.port.close()
+	if e.udp == nil {
+		e.closeListener()
+	}
 	quiet := make(chan struct{})
+	e.draining.Store(true)
 	if e.http != nil {
 		e.http.drain()
 	}
+	if e.fast {
+		e.ebb()
+	}
+	e.asked.lift()
 	e.control.Lock()
 	e.closed = true
 	for _, a := range e.armed() {
@@ -285,6 +354,9 @@ func (e *Edge) close(ctx context.Context) error {
 		}
 	}
 	e.control.Unlock()
+	if e.udp != nil {
+		e.udp.drain()
+	}
 	go func() { e.work.Wait(); close(quiet) }()
 	var err error
 	select {

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"io"
 	"net/http"
 	"time"
 
@@ -39,10 +38,11 @@ const (
 )
 
 // Effect is what an armed fault does. It implements one or more of Stager,
-// Holder, Swallower, Ender, Delayer, Answerer, Refuser, Deafener, Greeter and
-// Sweeper; Arm refuses an effect that implements none which the edge's protocol
-// can carry out. It may implement Raw and Parter besides.
-// Effects are immutable: they are called from many goroutines.
+// BodyStager, Holder, Swallower, Ender, Delayer, Answerer, Replier, RequestEditor,
+// Rewriter, ReplyLoser, Refuser, Deafener, Greeter, Handshaker, Packeter and Sweeper;
+// Arm refuses an effect that implements none which the edge's protocol can carry out.
+// It may implement Raw, CallsOnly and Parter besides.
+// Effects are called from many goroutines; what they remember they guard themselves.
 //
 // What is hurt is a unit: an exchange of an HTTP edge, a connection of a TCP
 // edge; Refuser and Sweeper act on connections everywhere. Each unit is drawn
@@ -165,56 +165,77 @@ type Delayer interface {
 // edges only.
 type Answerer interface{ Answer() Answer }
 
+// Replier is implemented by effects that answer in the callee's place, each request
+// by itself. HTTP edges only.
+type Replier interface {
+	// Reply answers r, which must not be changed; nil lets the request go on, as
+	// skipped. It is called once for each exchange that was drawn.
+	Reply(r *http.Request) *Answer
+}
+
 // RequestEditor is implemented by effects that change the head of a request before
 // it is forwarded. HTTP edges only.
 type RequestEditor interface {
-	// EditRequest changes the fields of r, which is the relay's own copy. Framing and
-	// hop-by-hop fields are set after it.
-	EditRequest(r *http.Request, chance *Rand)
+	// EditRequest changes the fields of r, which is the relay's own copy; not those
+	// of framing and not those that end at each connection. false says that nothing
+	// was changed: then the exchange counts as skipped.
+	EditRequest(r *http.Request, chance *Rand) (changed bool)
 }
 
 // Rewriter is implemented by effects that change the callee's answer. HTTP edges
 // only; answers of other effects (Answerer) are not rewritten.
 type Rewriter interface {
-	// Rewrite may change the head, and returns what the body becomes: body itself to
-	// leave it. It must not wait: whatever reads body does so as the relay asks for
-	// bytes. false says that there is nothing to change in such an answer: then the
-	// exchange counts as matched and skipped.
-	Rewrite(head *Head, body io.Reader, chance *Rand) (io.Reader, bool)
+	// Rewrite may change the head, and puts a reader of the new body in the place of
+	// the old. It calls Hurt before it changes something, or has the reader do so; an
+	// exchange for which nobody has by its end counts as skipped. It must not wait
+	// for anything but the body.
+	Rewrite(r *Reply)
 }
 
-// Head is the head of an answer on its way to the caller.
-type Head struct {
-	Status int
-	Header http.Header
-	// Length is what Content-Length says, -1 for none. A body of another length is
-	// sent as it is: the caller sees that the length was a lie.
-	Length int64
-	// Request is what is answered; it must not be changed.
-	Request *http.Request
+// BodyStager is implemented by effects that shape the bytes of answers, and have to
+// see their heads for it. HTTP edges only. Other ways are left alone.
+type BodyStager interface {
+	Stager
+	// StageBody is Stage for the way down, with the head of the answer, which must
+	// not be changed; nil leaves the answer alone, and the exchange counts as skipped.
+	StageBody(r *Reply) Stage
 }
+
+// CallsOnly is implemented by effects for gRPC calls; other requests are not matched.
+type CallsOnly interface{ CallsOnly() }
 
 // ReplyLoser is implemented by effects that let the callee finish, drop its
 // answer, and end the caller's connection (on HTTP/2, the stream). HTTP edges only.
 type ReplyLoser interface{ LoseReply() (how Ending) }
 
-// Packeter is implemented by effects that act on datagrams. UDP edges only; there
+// Packeter is implemented by effects that act on datagrams. UDP edges only, where
 // nothing else of the effect counts.
 type Packeter interface {
-	// Packet decides over a datagram that was drawn. Effects with memory, such as a
-	// rate, keep it themselves; it is called from many goroutines.
-	Packet(way Way, size int, chance *Rand) Fate
+	// Lane is called for each way of each session, once before its first datagram;
+	// nil leaves that way alone: its datagrams are not matched.
+	Lane(way Way) Lane
+}
+
+// Lane acts on the datagrams of one way of one session. It is used by one goroutine
+// at a time; what lanes share they lock.
+type Lane interface {
+	// Packet decides over a datagram of so many bytes that was drawn, and that comes
+	// to the effect at a moment. The zero Fate spares it: it counts as skipped.
+	Packet(size int, came time.Time, chance *Rand) Fate
 }
 
 // Fate is what becomes of a datagram.
 type Fate struct {
 	// Drop loses it.
 	Drop bool
-	// Copies are sent besides.
+	// Copies are sent besides; what later effects do to each is drawn anew.
 	Copies int
 	// Delay is waited before it leaves. Datagrams leave in the order in which they
 	// are due, so different delays reorder them.
 	Delay time.Duration
+	// Behind lets it leave, before Delay is over, once so many later ones of its way
+	// and session have overtaken it.
+	Behind int
 	// Edit changes its bytes in place; nil leaves them.
 	Edit func(b []byte)
 }
@@ -278,11 +299,12 @@ func (r *Rand) Float() float64 {
 // which units it hurts.
 func carriedOut(e Effect, p experiment.Protocol) (unit fault.Unit, ok bool) {
 	if p == experiment.UDP {
-		_, ok := e.(Packeter)
-		return fault.Datagram, ok
+		return onDatagrams(e)
 	}
 	_, raw := e.(Raw)
 	switch e.(type) {
+	case BodyStager:
+		return fault.Exchange, p.SeesRequests()
 	case Refuser, Sweeper, Deafener, Handshaker:
 		return fault.Connection, true
 	case Greeter:
@@ -295,8 +317,21 @@ func carriedOut(e Effect, p experiment.Protocol) (unit fault.Unit, ok bool) {
 			return fault.Units, true // exchanges of some connections, other connections whole
 		}
 		return fault.Connection, true
-	case Delayer, Answerer, RequestEditor, Rewriter, ReplyLoser:
+	case Delayer, Answerer, Replier, RequestEditor, Rewriter, ReplyLoser:
 		return fault.Exchange, p.SeesRequests()
+	}
+	return "", false
+}
+
+// onDatagrams is carriedOut for UDP edges, whose sessions count as connections.
+func onDatagrams(e Effect) (unit fault.Unit, ok bool) {
+	switch e := e.(type) {
+	case Packeter:
+		return fault.Datagram, true
+	case Refuser:
+		return fault.Connection, !e.Refuses() // a socket that is shut hears nobody
+	case Sweeper:
+		return fault.Connection, true
 	}
 	return "", false
 }
@@ -317,7 +352,7 @@ func onListener(e Effect) bool {
 // itself.
 func onLinks(e Effect) bool {
 	switch e.(type) {
-	case Refuser, Sweeper, Deafener:
+	case Refuser, Sweeper, Deafener, Handshaker:
 		return true
 	}
 	return false

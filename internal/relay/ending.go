@@ -159,14 +159,14 @@ func (c *conn) finish(reset bool) {
 	}
 	c.mu.Lock()
 	c.over = true
-	hits, by, applied := c.hits, c.endBy, c.applied
+	hits, by, applied, host := c.hits, c.endBy, c.applied, c.host
 	c.hits = nil
 	c.mu.Unlock()
 	c.edge.forget(c.id)
 	c.loop.live.Add(-1)
 	c.edge.report(experiment.Exchange{
 		Edge: c.edge.name, Conn: c.id, Start: c.start, End: time.Now(), FirstByte: c.first, EndedBy: by,
-		BytesIn: c.bytes[Up].Load(), BytesOut: c.bytes[Down].Load(), Faults: append(applied, names(hits)...),
+		BytesIn: c.bytes[Up].Load(), BytesOut: c.bytes[Down].Load(), Faults: append(applied, names(hits)...), Host: host,
 	})
 	for _, h := range hits {
 		h.end()

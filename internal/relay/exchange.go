@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,19 +21,25 @@ var errCut = errors.New("the exchange was cut")
 
 // exchange is one request and its answer.
 type exchange struct {
-	edge *httpEdge
-	id   uint64
-	conn *callerConn
-	w    http.ResponseWriter
-	r    *http.Request
-	ctx  context.Context
-	pool []io.Closer
+	edge   *httpEdge
+	id     uint64
+	conn   *callerConn
+	w      http.ResponseWriter
+	r      *http.Request
+	ctx    context.Context
+	cancel func()
+	pool   []io.Closer
 
-	piped bool // a goroutine reads the request's body
+	stream bool // on HTTP/2: it ends by itself, not with its connection
+	piped  bool // a goroutine reads the request's body
+	whole  bool // it was answered to the end
 
-	in, out atomic.Uint64
-	record  experiment.Exchange
-	drawn   atomic.Bool // something hurts it, or did
+	in, out  atomic.Uint64
+	messages [2]messages // counted by way; nil but for streams of them
+	record   experiment.Exchange
+	drawn    atomic.Bool // something hurts it, or did
+	call     callOf
+	body     *callBody // what the request's body passes through; nil if nothing
 
 	mu       sync.Mutex
 	seen     map[*armed]bool
@@ -42,31 +47,45 @@ type exchange struct {
 	queues   []*queue
 	applied  []string  // faults that hurt it and were lifted
 	first    time.Time // of the callee
+	lastIn   time.Time // when the request had been read
+	cutBy    string    // who has reset its stream
+	finished bool      // nothing may be asked of the server any more
 	answered bool      // no interim answer may follow
 }
 
 // ServeHTTP carries one exchange.
 func (h *httpEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{
-		edge: h, id: h.edge.newID(), conn: r.Context().Value(callerKey{}).(*callerConn),
-		w: w, r: r, ctx: r.Context(),
+	if r.Method == "PRI" { // half a preface of HTTP/2
+		w.Header().Set("Connection", "close")
+		http.Error(w, "PRI begins HTTP/2 and nothing else", http.StatusBadRequest)
+		return
 	}
-	x.record = experiment.Exchange{
-		Edge: h.edge.name, Conn: x.conn.id, Method: r.Method, Path: r.URL.Path, Start: time.Now(),
-		TraceID: traceID(r.Header.Get("Traceparent")), Idempotent: clip(r.Header.Get("Idempotency-Key")),
+	conn := r.Context().Value(callerKey{}).(*callerConn)
+	if !conn.enter() {
+		panic(http.ErrAbortHandler)
 	}
+	if conn.lengths.doubtful(r) { // nothing after it may be taken for another request
+		w.Header().Set("Connection", "close")
+	}
+	x := &exchange{edge: h, id: h.edge.newID(), conn: conn, w: w, r: r, stream: r.ProtoMajor == 2}
+	x.ctx, x.cancel = context.WithCancel(r.Context())
+	x.begin()
 	h.edge.exchanges.Add(1)
-	x.conn.busy.Add(1)
+	x.identify()
+	x.ask()
 	h.edge.live.Lock()
 	h.edge.units[x.id] = x
 	h.edge.live.Unlock()
 	for _, a := range h.edge.armed() {
+		x.learn(a)
 		x.draw(a)
 	}
+	defer x.comeBack()
 	defer x.finish()
+	defer func() { x.stamp(&x.record) }()
 	// An answer may begin before the request has ended, as the callee likes.
 	http.NewResponseController(w).EnableFullDuplex()
-	if r.Header.Get("Expect") != "" {
+	if r.Header.Get("Expect") != "" && !x.stream {
 		// The server would tell the caller to go on as soon as somebody reads the
 		// body, but that is the callee's to say. It does so once only: now.
 		x.conn.mute.Store(true)
@@ -74,20 +93,11 @@ func (h *httpEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.conn.mute.Store(false)
 	}
 	if err := x.serve(); err != nil {
-		panic(http.ErrAbortHandler) // closes the connection, however it was ended
+		panic(http.ErrAbortHandler) // closes the connection or the stream, however it was ended
 	}
+	x.drain()
+	x.whole = true
 }
-
-// traceID takes the trace id out of a W3C traceparent; empty if it has none.
-func traceID(parent string) string {
-	p := strings.Split(parent, "-")
-	if len(p) < 4 || len(p[1]) != 32 || strings.Trim(p[1], "0123456789abcdef") != "" || strings.Trim(p[1], "0") == "" {
-		return ""
-	}
-	return p[1]
-}
-
-func clip(s string) string { return s[:min(len(s), 256)] }
 
 // consider draws an exchange under way for effects that hold bytes; others hurt
 // only those that begin later.
@@ -98,7 +108,7 @@ func (x *exchange) consider(a *armed) {
 }
 
 func (x *exchange) draw(a *armed) {
-	if !a.hurts(fault.Exchange) {
+	if !a.hurts(fault.Exchange) || a.asleep() {
 		return
 	}
 	fits, protected := a.fits(x.r, x.conn.client())
@@ -116,9 +126,9 @@ func (x *exchange) draw(a *armed) {
 	x.seen[a] = true
 	key := x.record.TraceID
 	if key != "" {
-		key += " " + strconv.Itoa(a.tries.next(key))
+		key += " " + strconv.Itoa(a.tally().tries.next(key))
 	}
-	if h := a.draw(key, protected); h != nil {
+	if h := a.draw(key, protected || !x.chosen(a)); h != nil {
 		if h.holds(Up) || h.holds(Down) {
 			h.act()
 		}
@@ -150,7 +160,7 @@ func (x *exchange) drop(a *armed) {
 			q.drop(a)
 		}
 		if h.damaged.Load() {
-			x.conn.end("relay", Close)
+			x.endLocked("relay", Close)
 		}
 		return
 	}
@@ -216,7 +226,7 @@ func (x *exchange) passUnread(way Way) error {
 // watch notices that the caller leaves, for as long as nobody reads the request's
 // body; without one the server does. It returns what ends it.
 func (x *exchange) watch() (stop func()) {
-	if x.r.Body == http.NoBody {
+	if x.stream || x.r.Body == http.NoBody || x.body.watches() {
 		return func() {}
 	}
 	return x.conn.watch()
@@ -243,6 +253,9 @@ func (x *exchange) rest(h *hit, d time.Duration) error {
 // serve hurts the request, has it answered, and passes the answer on.
 func (x *exchange) serve() error {
 	if x.r.Method == http.MethodConnect {
+		if !x.stream {
+			x.w.Header().Set("Connection", "close") // what follows may be meant for the tunnel
+		}
 		http.Error(x.w, "this is a relay of chaosctl on "+x.edge.edge.name+"; it makes no tunnels", http.StatusNotImplemented)
 		return nil
 	}
@@ -259,11 +272,15 @@ func (x *exchange) serve() error {
 	if err != nil {
 		return err
 	}
+	x.editRequest(req)
 	resp, err := x.roundTrip(req)
 	if err != nil {
 		return x.failed(err)
 	}
 	x.pool = append(x.pool, resp.Body)
+	if resp, err = x.rewrite(resp); err != nil {
+		return err
+	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return x.upgrade(resp)
 	}
@@ -292,7 +309,8 @@ func (x *exchange) before() (*http.Response, error) {
 		if h.swallows() && h.once(true) {
 			return nil, x.swallow()
 		}
-		if _, ok := h.Effect.(Answerer); ok {
+		switch h.Effect.(type) {
+		case Answerer, Replier:
 			answers = append(answers, h)
 		}
 	}
@@ -300,28 +318,63 @@ func (x *exchange) before() (*http.Response, error) {
 		return nil, err
 	}
 	for _, h := range answers {
-		if h.once(false) {
-			return h.Effect.(Answerer).Answer().response(x.r), nil
+		if answer := x.answer(h); answer != nil {
+			return answer, nil
 		}
 	}
 	return nil, nil
 }
 
-// end ends the caller's connection on an effect's word, unless that was lifted.
+// end ends the exchange on an effect's word, unless that was lifted.
 func (x *exchange) end(h *hit, how Ending) bool {
-	if how == Reset {
+	switch {
+	case x.stream:
+		if !h.once(false) {
+			return false
+		}
+	case how == Reset:
 		return x.conn.strike(h.armed, how, h)
-	}
-	if !h.once(false) {
+	case !h.once(false):
 		return false
 	}
-	if x.r.Header.Get("Expect") == "" || x.conn.ahead.some() { // else it has sent no body
+	if !x.stream && (x.r.Header.Get("Expect") == "" || x.conn.ahead.some()) { // else it has sent no body
 		// With a body unread, closing would be seen as a reset.
 		x.conn.SetReadDeadline(time.Now().Add(lingerTime))
 		io.CopyN(io.Discard, x.r.Body, 1<<20)
 	}
-	x.conn.end("relay", how)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.endLocked("relay", how)
 	return true
+}
+
+// endLocked ends the caller's connection, or resets the stream, with INTERNAL_ERROR
+// unless another code was set. It does not wait, and is called under mu.
+func (x *exchange) endLocked(by string, how Ending) {
+	if !x.stream {
+		x.conn.end(by, how)
+		return
+	}
+	if x.cutBy == "" {
+		x.cutBy = by
+	}
+	x.cancel()
+	c := http.NewResponseController(x.w)
+	c.SetReadDeadline(past)
+	c.SetWriteDeadline(past)
+}
+
+// interrupt makes whoever reads the request's body stop.
+func (x *exchange) interrupt() {
+	if !x.stream {
+		x.conn.SetReadDeadline(past)
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.finished { // then there is no stream any more
+		http.NewResponseController(x.w).SetReadDeadline(past)
+	}
 }
 
 // swallow takes the request and never answers; the lift ends its connection.
@@ -333,13 +386,20 @@ func (x *exchange) swallow() error {
 }
 
 // failed ends the exchange when the callee gave no answer. The caller sees its
-// connection reset, as it would have without us; a 502 of ours would be an
-// answer that nobody gave.
+// connection reset, as it would have without us; a 502 of ours would be an answer
+// that nobody gave. On HTTP/2 it sees its stream reset; its connection, if the
+// callee cannot be reached or has closed the last one to it.
 func (x *exchange) failed(err error) error {
-	if x.pass(Down) == nil && x.ctx.Err() == nil && !x.conn.isOver() {
-		x.record.EndedBy = "callee"
-		x.conn.end("", howEnded(err))
+	if x.pass(Down) != nil || x.ctx.Err() != nil || x.conn.isOver() {
+		return errCut
 	}
+	x.record.EndedBy = "callee"
+	side := x.conn.callee
+	if !x.stream || !isStreamError(err) && side.streams() && !side.lines.any() {
+		x.conn.end("", howEnded(err))
+		return errCut
+	}
+	x.resetAs(err)
 	return errCut
 }
 
@@ -353,29 +413,34 @@ func howEnded(err error) Ending {
 
 // finish lets go of everything and reports the exchange.
 func (x *exchange) finish() {
+	defer x.conn.leave()
+	defer x.cancel()
 	for _, c := range x.pool {
 		c.Close()
 	}
-	x.conn.busy.Add(-1)
 	x.edge.edge.forget(x.id)
 	x.mu.Lock()
+	x.finished = true
 	hits := x.hits
 	x.hits = nil
 	faults := append(x.applied, names(hits)...)
-	x.record.FirstByte = x.first
 	x.mu.Unlock()
 	by, more := x.conn.whoEnded()
 	x.record.Faults = append(faults, more...)
-	if by != "" {
+	switch {
+	case by != "":
 		x.record.EndedBy = by
-	}
-	if x.record.EndedBy == "" {
+	case x.cutBy != "":
+		x.record.EndedBy = x.cutBy
+	case x.record.EndedBy == "":
 		x.record.EndedBy = "caller"
 	}
-	x.record.End = time.Now()
-	x.record.BytesIn, x.record.BytesOut = x.in.Load(), x.out.Load()
 	for _, h := range hits {
+		if !h.acted.Load() {
+			h.spare() // it was drawn, and nothing has come of it
+		}
 		h.end()
 	}
+	x.complete()
 	x.edge.edge.report(x.record)
 }

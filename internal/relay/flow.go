@@ -228,7 +228,7 @@ func (f *flow) broke() {
 		f.conn.fail(f.way)
 		return
 	}
-	f.drained = true
+	f.drained, f.src().reset = true, true // the kernel tells it once
 	f.through(Chunk{Due: time.Now(), End: Reset}, nil)
 }
 

@@ -57,9 +57,13 @@ func (x *exchange) request() (*http.Request, error) {
 	out := x.r.Clone(x.ctx)
 	out.URL.Scheme, out.URL.Host = "http", x.edge.edge.spec.Upstreams[0]
 	out.URL.Opaque, out.URL.RawQuery, out.URL.ForceQuery = target(x.r.RequestURI), "", false
-	out.RequestURI, out.Close = "", false
+	out.RequestURI, out.Close, out.TLS = "", false, nil
 	out.Host = x.r.Host
 	strip(out.Header)
+	if x.stream {
+		delete(out.Header, "Connection") // with an upgrade that HTTP/2 does not have
+		delete(out.Header, "Upgrade")
+	}
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = []string{""} // none is sent
 	}
@@ -100,15 +104,15 @@ func target(uri string) string {
 }
 
 func (x *exchange) requestBody() (io.ReadCloser, error) {
-	none := x.r.Body == nil || x.r.Body == http.NoBody
+	none := x.bodyless()
 	if stages := x.stages(Up); len(stages) > 0 {
 		x.piped = true
-		p := x.newPipe(stages, func() { x.conn.SetReadDeadline(past) })
+		p := x.newPipe(stages, x.interrupt)
 		if none {
 			p.q.through(stages, Chunk{Due: time.Now(), End: Close}, nil)
 			close(p.filled)
 		} else {
-			go p.fill(x.r.Body, func(n int) { x.in.Add(uint64(n)) })
+			go p.fill(x.r.Body, x.came)
 		}
 		if err := p.head(); err != nil {
 			return nil, err
@@ -122,7 +126,7 @@ func (x *exchange) requestBody() (io.ReadCloser, error) {
 		b := &requestBody{x: x}
 		x.pool = append(x.pool, closer(b.stop))
 		return b, nil
-	case x.r.Method == http.MethodGet || x.r.Method == http.MethodHead || x.r.Method == http.MethodOptions || x.r.Method == http.MethodTrace:
+	case !x.stream && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead || x.r.Method == http.MethodOptions || x.r.Method == http.MethodTrace):
 		// Not http.NoBody, which would make the request repeatable.
 		return emptyBody{}, nil
 	}
@@ -131,6 +135,14 @@ func (x *exchange) requestBody() (io.ReadCloser, error) {
 
 // stagedBody is the caller's body as it leaves the stages.
 type stagedBody struct{ *pipe }
+
+// Close is called by the transport, which on HTTP/2 waits until nobody reads.
+func (b stagedBody) Close() error {
+	if b.x.stream {
+		b.q.close()
+	}
+	return nil
+}
 
 func (b stagedBody) Read(p []byte) (int, error) {
 	n, err := b.pipe.Read(p)
@@ -164,63 +176,80 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	n, err := b.x.r.Body.Read(p)
-	b.x.in.Add(uint64(n))
+	b.x.came(p[:n], err == io.EOF)
 	if held := b.x.pass(Up); held != nil {
 		return 0, held
 	}
 	return n, err
 }
 
-// Close is called by the transport; the body stays readable for another try.
-func (b *requestBody) Close() error { return nil }
+// Close is called by the transport; the body stays readable for another try. On
+// HTTP/2 there is none, and the transport waits until nobody reads.
+func (b *requestBody) Close() error {
+	if b.x.stream {
+		b.x.interrupt()
+	}
+	return nil
+}
 
 // stop makes sure that nobody reads the body any more. A read that waits for a
 // caller who has its answer already is woken; that connection ends.
 func (b *requestBody) stop() {
 	b.stopped.Store(true)
 	if !b.mu.TryLock() {
-		b.x.conn.SetReadDeadline(past)
+		b.x.interrupt()
 		b.mu.Lock()
 	}
 	b.mu.Unlock()
 }
 
-// roundTrip has the callee answer. It tries again only when the connection of
-// the request before turned out to be dead before a single byte of the request was sent.
+// roundTrip has the callee answer. It tries again only when the connection of the
+// request before turned out to be dead before a single byte of the request was sent.
 func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	defer func() {
 		x.mu.Lock()
 		x.answered = true
 		x.mu.Unlock()
 	}()
+	if x.stream {
+		resp, err := x.roundTripStream(req)
+		if !errors.Is(err, errSpeaksHTTP1) {
+			return resp, err
+		}
+	}
 	for {
 		var conn *calleeConn
 		var before uint64
 		var reused bool
-		trace := &httptrace.ClientTrace{
-			GotConn: func(i httptrace.GotConnInfo) {
-				if c, ok := i.Conn.(*calleeConn); ok {
-					conn, before, reused = c, c.written.Load(), i.Reused
-					c.keepSlashes(req)
-				}
-				x.passDialled()
-			},
-			GotFirstResponseByte: func() {
-				x.mu.Lock()
-				x.first = time.Now()
-				x.mu.Unlock()
-			},
-			Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-				return x.inform(code, http.Header(h))
-			},
+		trace := x.trace()
+		trace.GotConn = func(i httptrace.GotConnInfo) {
+			if c, ok := i.Conn.(*calleeConn); ok {
+				conn, before, reused = c, c.written.Load(), i.Reused || c.used
+				c.keepSlashes(req)
+			}
+			x.passDialled()
 		}
-		resp, err := x.conn.callee.RoundTrip(req.WithContext(httptrace.WithClientTrace(x.ctx, trace)))
+		resp, err := x.conn.callee.h1.RoundTrip(req.WithContext(httptrace.WithClientTrace(x.ctx, trace)))
 		if err == nil {
 			return resp, nil
 		}
 		if x.ctx.Err() != nil || !reused || conn.written.Load() != before || x.in.Load() > 0 {
 			return nil, err
 		}
+	}
+}
+
+// trace tells the exchange of what comes before the answer.
+func (x *exchange) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GotFirstResponseByte: func() {
+			x.mu.Lock()
+			x.first = time.Now()
+			x.mu.Unlock()
+		},
+		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+			return x.inform(code, http.Header(h))
+		},
 	}
 }
 
@@ -282,7 +311,7 @@ func (a Answer) response(r *http.Request) *http.Response {
 // Effects that hold, shape or end it still apply.
 func (x *exchange) upgrade(resp *http.Response) error {
 	callee, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok {
+	if !ok || x.stream {
 		return x.failed(errors.New("the connection cannot be written to after its upgrade"))
 	}
 	down, err := x.shaped(Down, callee, func() { callee.Close() })
@@ -298,6 +327,10 @@ func (x *exchange) upgrade(resp *http.Response) error {
 	}
 	defer conn.Close()
 	x.record.Status, x.record.EndedBy = resp.StatusCode, "callee"
+	if strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") {
+		x.record.Proto = "websocket"
+		x.messages[Up], x.messages[Down] = &webSocketMessages{}, &webSocketMessages{}
+	}
 	resp.Body = nil
 	if err := resp.Write(buffered); err != nil || buffered.Flush() != nil {
 		return nil
@@ -315,14 +348,14 @@ func (x *exchange) upgrade(resp *http.Response) error {
 	var ways sync.WaitGroup
 	ways.Go(func() {
 		up, err := x.shaped(Up, buffered.Reader, func() { conn.SetReadDeadline(past) })
-		if err == nil && x.carry(Up, callee, up, &x.in) {
+		if err == nil && x.carry(Up, callee, up, func(b []byte) { x.came(b, false) }) {
 			x.mu.Lock()
 			x.record.EndedBy = "caller"
 			x.mu.Unlock()
 		}
 		shut(callee)
 	})
-	x.carry(Down, conn, down, &x.out)
+	x.carry(Down, conn, down, x.went)
 	if !x.conn.isOver() {
 		x.conn.CloseWrite()
 	}
@@ -339,7 +372,7 @@ func (x *exchange) shaped(way Way, src io.Reader, interrupt func()) (io.Reader, 
 		return src, nil
 	}
 	p := x.newPipe(stages, interrupt)
-	go p.fill(src, func(int) {})
+	go p.fill(src, func([]byte, bool) {})
 	if way == Up {
 		return p, nil // its head has passed with the request
 	}
@@ -356,12 +389,12 @@ func shut(c io.Closer) {
 }
 
 // carry copies until src ends; true if it did by itself.
-func (x *exchange) carry(way Way, dst io.Writer, src io.Reader, count *atomic.Uint64) bool {
+func (x *exchange) carry(way Way, dst io.Writer, src io.Reader, count func(b []byte)) bool {
 	b := newBlock()
 	defer b.release()
 	for {
 		n, err := src.Read(b.buf)
-		count.Add(uint64(n))
+		count(b.buf[:n])
 		if n > 0 {
 			if x.pass(way) != nil {
 				return false

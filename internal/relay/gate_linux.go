@@ -150,6 +150,10 @@ func (g *gate) admit(fd int, from netip.AddrPort) {
 			l = o
 		}
 	}
+	if e.fast {
+		g.admitH1(l, fd, from)
+		return
+	}
 	c := e.newLive(l, from)
 	begin := func() {
 		w, err := l.poll.(*epoll).add(fd, c, Up)

@@ -19,6 +19,7 @@ type matcher struct {
 	path    *regexp.Regexp
 	header  map[string]string // canonical name -> glob
 	query   map[string]string
+	grpc    *fault.GRPC    // nil: any request
 	clients []netip.Prefix // any if empty
 }
 
@@ -30,7 +31,7 @@ func compile(m *fault.Match) (*matcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("match: path %w", err)
 	}
-	c := &matcher{methods: m.Method, path: re, query: map[string]string{}, header: map[string]string{}}
+	c := &matcher{methods: m.Method, path: re, grpc: m.GRPC, query: map[string]string{}, header: map[string]string{}}
 	for k, v := range m.Header {
 		c.header[http.CanonicalHeaderKey(k)] = v
 	}
@@ -49,7 +50,7 @@ func compile(m *fault.Match) (*matcher, error) {
 
 // matchesRequests tells whether a match asks for what only requests have.
 func matchesRequests(m *fault.Match) bool {
-	return m != nil && (len(m.Method) > 0 || m.Path != "" || len(m.Header) > 0 || len(m.Query) > 0)
+	return m != nil && m.OnRequests()
 }
 
 // fitsClient tells whether the caller's address is one that is meant.
@@ -63,13 +64,21 @@ func (m *matcher) fitsClient(from netip.Addr) bool {
 
 // fits tells whether all that is given holds for the request.
 func (m *matcher) fits(r *http.Request) bool {
-	return m == nil || m.path.MatchString(r.URL.Path) && m.fitsRest(r)
+	return m == nil || m.path.MatchString(r.URL.Path) && m.fitsRest(r) && (m.grpc == nil || isGRPC(r) && m.grpc.Fits(r.URL.Path))
+}
+
+// isGRPC tells whether a request is a gRPC call.
+func isGRPC(r *http.Request) bool {
+	return r.Method == http.MethodPost && strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "application/grpc")
 }
 
 // spares is fits for protection, which rather spares a request too many: its
-// path counts in every way in which an upstream may read it.
+// path counts in every way in which an upstream may read it, and as that of a gRPC
+// call whatever its content is said to be.
 func (m *matcher) spares(r *http.Request) bool {
-	return m == nil || m.fitsRest(r) && slices.ContainsFunc(readings(r.URL), m.path.MatchString)
+	return m == nil || m.fitsRest(r) && slices.ContainsFunc(readings(r.URL), func(p string) bool {
+		return m.path.MatchString(p) && (m.grpc == nil || m.grpc.Fits(p))
+	})
 }
 
 // readings are the ways in which servers read a path: as it came and decoded

@@ -242,6 +242,9 @@ func (p *port) deafen() error {
 	if p.closed || p.refused || p.deaf {
 		return nil
 	}
+	if err := p.shared(); err != nil {
+		return err
+	}
 	p.pauseLocked(&p.deaf)
 	_ = p.ln.SetDeadline(past) // whoever accepts stops
 	if err := p.fillers.fill(p.ln); err != nil {

@@ -14,28 +14,68 @@ func (x *exchange) respond(resp *http.Response) error {
 		return err
 	}
 	x.record.Status = resp.StatusCode
+	x.noteGRPC(resp.Header)
 	if stages := x.stages(Down); len(stages) > 0 {
 		return x.respondStaged(resp, stages)
 	}
 	x.writeHead(resp)
-	flush(x.w)
-	b := newBlock()
-	defer b.release()
+	var bowl bowl
+	defer bowl.release()
 	for {
-		n, err := resp.Body.Read(b.buf)
+		b := bowl.bytes()
+		n, err := resp.Body.Read(b)
 		if n > 0 {
 			if held := x.pass(Down); held != nil {
 				return held
 			}
-			x.out.Add(uint64(n))
-			if _, werr := x.w.Write(b.buf[:n]); werr != nil {
+			x.went(b[:n])
+			if _, werr := x.w.Write(b[:n]); werr != nil {
 				return errCut
 			}
 			flush(x.w)
+			bowl.grow(n)
 		}
 		if err != nil {
 			return x.endBody(resp, err)
 		}
+	}
+}
+
+// bowl is what an answer is read into: little until much comes at a time, so that
+// thousands of streams on which little happens cost little.
+type bowl struct {
+	small *[4 << 10]byte
+	block *block
+}
+
+var smallBowls = sync.Pool{New: func() any { return new([4 << 10]byte) }}
+
+func (w *bowl) bytes() []byte {
+	switch {
+	case w.block != nil:
+		return w.block.buf
+	case w.small == nil:
+		w.small = smallBowls.Get().(*[4 << 10]byte)
+	}
+	return w.small[:]
+}
+
+// grow takes a larger one if the last read has filled it.
+func (w *bowl) grow(n int) {
+	if w.block == nil && n == len(w.small) {
+		w.release()
+		w.block = newBlock()
+	}
+}
+
+func (w *bowl) release() {
+	if w.block != nil {
+		w.block.release()
+		w.block = nil
+	}
+	if w.small != nil {
+		smallBowls.Put(w.small)
+		w.small = nil
 	}
 }
 
@@ -45,12 +85,13 @@ func flush(w http.ResponseWriter) {
 	}
 }
 
-// writeHead writes status and fields as the callee gave them: the server adds no
-// Date and guesses no Content-Type.
+// writeHead sends status and fields as the callee gave them: the server adds no
+// Date and no Content-Length, and guesses no Content-Type. An answer without a
+// body and trailers is left to be one frame on HTTP/2: of gRPC that is the status.
 func (x *exchange) writeHead(resp *http.Response) {
 	h := x.w.Header()
 	strip(resp.Header)
-	if resp.Close {
+	if resp.Close && !x.stream {
 		h["Connection"] = []string{"close"}
 	}
 	for k, v := range resp.Header {
@@ -64,11 +105,23 @@ func (x *exchange) writeHead(resp *http.Response) {
 	for name := range resp.Trailer {
 		h.Add("Trailer", name)
 	}
+	if _, ok := h["Content-Length"]; !ok && x.stream {
+		h["Content-Length"] = nil
+	}
 	x.w.WriteHeader(resp.StatusCode)
+	if resp.ContentLength != 0 || len(resp.Trailer) > 0 {
+		flush(x.w)
+	}
 }
 
 // endBody ends an answer as its body did: with its trailers, or cut.
 func (x *exchange) endBody(resp *http.Response, err error) error {
+	if err == ErrBreak {
+		if !x.shortens(resp) {
+			return x.hangUp(Close)
+		}
+		err = io.EOF
+	}
 	if err != io.EOF {
 		return x.failed(err)
 	}
@@ -78,6 +131,7 @@ func (x *exchange) endBody(resp *http.Response, err error) error {
 	if x.record.EndedBy == "" {
 		x.record.EndedBy = "callee"
 	}
+	x.noteGRPC(resp.Trailer)
 	h := x.w.Header()
 	announced := map[string]bool{}
 	for _, name := range h["Trailer"] {
@@ -96,7 +150,7 @@ func (x *exchange) endBody(resp *http.Response, err error) error {
 // what came before still waits, so a delay does not slow the answer down.
 func (x *exchange) respondStaged(resp *http.Response, stages []staged) error {
 	p := x.newPipe(stages, func() { resp.Body.Close() })
-	go p.fill(resp.Body, func(int) {})
+	go p.fill(resp.Body, func([]byte, bool) {})
 	if err := p.head(); err != nil {
 		return err
 	}
@@ -104,7 +158,6 @@ func (x *exchange) respondStaged(resp *http.Response, stages []staged) error {
 		return err
 	}
 	x.writeHead(resp)
-	flush(x.w)
 	b := newBlock()
 	defer b.release()
 	for {
@@ -113,7 +166,7 @@ func (x *exchange) respondStaged(resp *http.Response, stages []staged) error {
 			if held := x.pass(Down); held != nil {
 				return held
 			}
-			x.out.Add(uint64(n))
+			x.went(b.buf[:n])
 			if _, werr := x.w.Write(b.buf[:n]); werr != nil {
 				return errCut
 			}
@@ -159,7 +212,7 @@ func (x *exchange) newPipe(stages []staged, interrupt func()) *pipe {
 }
 
 // fill reads src to its end.
-func (p *pipe) fill(src io.Reader, count func(int)) {
+func (p *pipe) fill(src io.Reader, count func(b []byte, end bool)) {
 	defer close(p.filled)
 	stages := p.stages
 	b := newBlock()
@@ -178,8 +231,10 @@ func (p *pipe) fill(src io.Reader, count func(int)) {
 		}
 		n, err := src.Read(b.buf[:min(room, blockSize)])
 		now := time.Now()
+		if n > 0 || err == io.EOF {
+			count(b.buf[:n], err == io.EOF)
+		}
 		if n > 0 {
-			count(n)
 			c, keep := chunkOf(b, n, now)
 			p.q.through(stages, c, keep)
 			if keep != nil {

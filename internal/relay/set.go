@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -20,7 +21,7 @@ import (
 // Spec is an edge to be opened.
 type Spec struct {
 	From, To string
-	// Protocol is experiment.TCP or experiment.HTTP.
+	// Protocol is experiment.TCP, HTTP, Auto or UDP.
 	Protocol experiment.Protocol
 	// Listen is where the caller is to call, host:port; port 0 picks one.
 	Listen string
@@ -39,6 +40,13 @@ type Spec struct {
 	SNI []string
 	// ClientFaults are the limits of faults that callers ask for; nil ignores them.
 	ClientFaults *experiment.ClientFaults
+	// Idle is how long a session of a UDP edge lasts without a datagram; 0 is 60 s.
+	Idle time.Duration
+	// Protect lists requests that such faults spare.
+	Protect []fault.Match
+	// Resolve finds the addresses behind an element of Upstreams, for each
+	// connection anew; it may refuse them. nil asks the system. TCP, http and auto.
+	Resolve func(ctx context.Context, upstream string) ([]netip.AddrPort, error)
 }
 
 // TLS is how an edge deals with TLS. An edge may speak it on one side alone.
@@ -60,6 +68,10 @@ type Options struct {
 	// until a connection ends, because what is left of the process's descriptors
 	// is kept for the rest of it. It must not block. It may be nil.
 	Full func(edge string)
+	// TLS is called, once a minute at most, when an edge could not agree with its
+	// callee on TLS: callers see what they see of a callee that is down. It must not
+	// block. It may be nil.
+	TLS func(edge string, err error)
 	// QueueBytes is how many bytes may wait for being delayed or held, on all
 	// edges; a single direction of a connection may have a quarter of it. Once
 	// they are spent, each has 64 KiB. 0 is 512 MiB.
@@ -71,12 +83,16 @@ const fullEvery = time.Minute
 
 // Set is all edges of a process. Its methods may be called concurrently.
 type Set struct {
-	report func(experiment.Exchange)
-	full   func(edge string)
-	budget budget
-	slots  *slots
+	report  func(experiment.Exchange)
+	listens bool // report tells somebody
+	full    func(edge string)
+	tlsSaid said
+	doors   doors
+	budget  budget
+	slots   *slots
 
 	dialTime time.Duration
+	headTime time.Duration
 	portable bool // do as systems without a poller of ours do
 	lastID   atomic.Uint64
 	pipes    atomic.Int32 // open, of all loops
@@ -91,8 +107,12 @@ type Set struct {
 
 // NewSet returns a set without edges.
 func NewSet(o Options) *Set {
+	listens := o.Exchange != nil
 	if o.Exchange == nil {
 		o.Exchange = func(experiment.Exchange) {}
+	}
+	if o.TLS == nil {
+		o.TLS = func(string, error) {}
 	}
 	if o.Full == nil {
 		o.Full = func(string) {}
@@ -100,7 +120,7 @@ func NewSet(o Options) *Set {
 	if o.QueueBytes <= 0 {
 		o.QueueBytes = budgetSize
 	}
-	return &Set{budget: budget{most: o.QueueBytes}, report: o.Exchange, full: o.Full, slots: newSlots(fileLimit()), dialTime: dialTime, edges: map[string]*Edge{}, held: map[string]bool{}}
+	return &Set{budget: budget{most: o.QueueBytes}, report: o.Exchange, tlsSaid: said{say: o.TLS}, listens: listens, full: o.Full, slots: newSlots(fileLimit()), dialTime: dialTime, headTime: headTimeout, edges: map[string]*Edge{}, held: map[string]bool{}}
 }
 
 // Open opens edges, all or none: if one cannot listen, the error names it with
@@ -121,7 +141,8 @@ func (s *Set) Open(ctx context.Context, specs ...Spec) (err error) {
 		}
 		for _, e := range opened {
 			if err != nil {
-				e.port.close()
+				e.leaveDoor()
+				e.unlisten()
 				e.cancel()
 				continue
 			}
@@ -130,7 +151,11 @@ func (s *Set) Open(ctx context.Context, specs ...Spec) (err error) {
 			e.start()
 		}
 	}()
-	for _, spec := range specs {
+	// Those with names first: they make the listeners that others may share.
+	inOrder := slices.SortedStableFunc(slices.Values(specs), func(a, b Spec) int {
+		return min(1, len(b.SNI)) - min(1, len(a.SNI))
+	})
+	for _, spec := range inOrder {
 		e, err := s.open(ctx, spec)
 		if err != nil {
 			return err
@@ -157,7 +182,11 @@ func (s *Set) reserve(specs []Spec) error {
 			return fmt.Errorf("open %s: the callee has no address", name)
 		case !slices.Contains([]string{"", WhenDownReset, WhenDownClose, WhenDownRefuse}, spec.WhenDown):
 			return fmt.Errorf("open %s: whenDown must be reset, close or refuse, not %q", name, spec.WhenDown)
-		case spec.Protocol != experiment.TCP && spec.Protocol != experiment.HTTP:
+		case spec.Protocol == experiment.UDP:
+			if err := checkUDP(spec); err != nil {
+				return fmt.Errorf("open %s: %w", name, err)
+			}
+		case spec.Protocol != experiment.TCP && !spec.Protocol.SeesRequests():
 			return fmt.Errorf("open %s: there is no protocol %q", name, spec.Protocol)
 		}
 		names[name] = true
@@ -170,26 +199,41 @@ func (s *Set) reserve(specs []Spec) error {
 
 func (s *Set) open(ctx context.Context, spec Spec) (*Edge, error) {
 	name := fault.EdgeName(spec.From, spec.To)
-	p, err := openPort(ctx, spec.Listen, spec.Protocol == experiment.TCP && !s.portable)
+	if spec.Protocol == experiment.UDP {
+		return s.openUDP(ctx, name, spec)
+	}
+	p, door, err := s.openPort(ctx, spec)
 	if err != nil {
 		return nil, fmt.Errorf("open %s on %s: %w", name, spec.Listen, err)
 	}
 	spec.Listen, spec.Upstreams = p.addr, slices.Clone(spec.Upstreams)
 	var loops []*loop
-	if spec.Protocol == experiment.TCP {
+	if spec.Protocol != experiment.HTTP || s.fast(spec) {
 		if loops, err = s.theLoops(); err != nil {
+			if door != nil {
+				door.leave(nil)
+			}
 			p.close()
 			return nil, fmt.Errorf("open %s: %w", name, err)
 		}
 	}
 	e := &Edge{
-		name: name, spec: spec, port: p, budget: &s.budget, report: s.report,
-		slots: s.slots, full: func() { s.sayFull(name) }, dialTime: s.dialTime,
+		name: name, spec: spec, port: p, door: door, budget: &s.budget, report: s.report,
+		slots: s.slots, full: func() { s.sayFull(name) }, dialTime: s.dialTime, headTime: s.headTime,
 		callee: upstreamsOf(spec.Upstreams), loops: loops, newID: func() uint64 { return s.lastID.Add(1) },
+		others: s.Edge, listens: s.listens, fast: s.fast(spec),
 		links: map[uint64]link{}, units: map[uint64]unit{},
 	}
+	if e.asked, err = newAsked(spec, name); err != nil {
+		p.close()
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	if spec.Protocol == experiment.HTTP {
+	if spec.TLS != nil {
+		e.tls = newTLSSide(e)
+		e.sayTLS = func(err error) { s.tlsSaid.once(name, err) }
+	}
+	if spec.Protocol.SeesRequests() {
 		e.http = newHTTPEdge(e)
 	}
 	return e, nil
@@ -209,10 +253,17 @@ func (s *Set) sayFull(edge string) {
 }
 
 func (e *Edge) start() {
+	if e.udp != nil {
+		e.udp.start()
+		return
+	}
 	if e.http != nil {
 		e.http.start()
 	}
-	if e.http != nil || !e.openGates() {
+	switch {
+	case e.door != nil:
+		e.door.enter(e)
+	case e.http != nil && !e.fast || e.spec.terminates() || !e.openGates():
 		e.work.Go(e.run)
 	}
 	if e.http == nil && e.spec.WhenDown == WhenDownRefuse {

@@ -1,6 +1,9 @@
 package relay
 
-import "time"
+import (
+	"io"
+	"time"
+)
 
 // staged moves bytes through stages and a queue: what is due is written, what
 // comes is queued.
@@ -164,6 +167,9 @@ func (f *flow) fillMore(e *entry, room int) int {
 		return 0
 	}
 	n, err := last.pipe.fill(f.src(), room)
+	if err != nil && err != errAgain && err != io.EOF {
+		f.src().reset = true // the kernel tells it once
+	}
 	if err != nil || n == 0 {
 		return 0 // nothing there, or the pipe is full: a new one will tell
 	}

@@ -26,6 +26,9 @@ type wire interface {
 	close(reset bool)
 }
 
+// socketOwner is a connection, which is told what its sockets are ready for.
+type socketOwner interface{ ready(way Way, r readiness) }
+
 // readiness is what a socket has become ready for.
 type readiness struct {
 	readable, writable, ending, urgent bool

@@ -71,7 +71,7 @@ type epoll struct {
 }
 
 type sock struct {
-	conn  *conn
+	conn  socketOwner
 	way   Way
 	gate  *gate
 	turns uint32
@@ -148,7 +148,7 @@ func (p *epoll) forget(key uint64) {
 
 // add makes a wire of a connected or connecting socket of a connection. The
 // socket is closed if that fails.
-func (p *epoll) add(fd int, c *conn, way Way) (wire, error) {
+func (p *epoll) add(fd int, c socketOwner, way Way) (wire, error) {
 	key := p.keep(sock{conn: c, way: way})
 	if err := p.poller.Add(fd, key); err != nil {
 		p.forget(key)
@@ -160,7 +160,7 @@ func (p *epoll) add(fd int, c *conn, way Way) (wire, error) {
 
 // connect starts to connect to an address; the connection is told when that is
 // decided, by its wire being writable.
-func (p *epoll) connect(c *conn, to netip.AddrPort) (wire, int, error) {
+func (p *epoll) connect(c socketOwner, to netip.AddrPort) (wire, int, error) {
 	fd, err := linux.Connect(to)
 	if err != nil {
 		return nil, -1, err

@@ -7,10 +7,21 @@ import (
 	"time"
 )
 
-// netWire is a socket of the standard library, for systems where loops cannot
-// call the kernel by themselves: one goroutine reads ahead, another writes behind.
+// socket is what a netWire moves bytes with: a connection of the standard library,
+// or TLS on top of one.
+type socket interface {
+	net.Conn
+	// CloseWrite ends the stream that is written.
+	CloseWrite() error
+	// SetLinger, with 0, makes the next Close a reset.
+	SetLinger(sec int) error
+}
+
+// netWire is a socket of the standard library, for TLS, and for systems where loops
+// cannot call the kernel by themselves: one goroutine reads ahead, another writes
+// behind.
 type netWire struct {
-	tcp  *net.TCPConn
+	tcp  socket
 	conn *conn
 	way  Way // that it is the source of
 
@@ -30,7 +41,7 @@ type netWire struct {
 // past is a deadline that wakes whoever reads or writes.
 var past = time.Unix(1, 0)
 
-func newNetWire(t *net.TCPConn, c *conn, way Way) *netWire {
+func newNetWire(t socket, c *conn, way Way) *netWire {
 	w := &netWire{tcp: t, conn: c, way: way}
 	w.moved = sync.NewCond(&w.mu)
 	c.edge.work.Go(w.readAhead)
@@ -103,14 +114,15 @@ func (w *netWire) writeBehind() {
 		if len(out) > 0 {
 			_, err = w.tcp.Write(out)
 		}
+		ends := last && err == nil // nothing is written after shut
+		if ends {
+			w.tcp.CloseWrite()
+		}
 		w.mu.Lock()
 		if w.out = w.out[len(out):]; len(w.out) == 0 {
 			w.out = nil
-			if last && err == nil {
-				w.tcp.CloseWrite()
-				w.fin = true
-			}
 		}
+		w.fin = w.fin || ends
 		w.bad = err
 		w.mu.Unlock()
 		w.tell(readiness{writable: true})

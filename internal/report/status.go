@@ -30,6 +30,7 @@ func StatusText(w io.Writer, s *experiment.Status, style Style) error {
 	}
 	p.line(line)
 	p.edges(s.Edges)
+	p.resolver(s.Resolver)
 	p.inForce(s)
 	p.runs(s)
 	return p.done("status")
@@ -71,6 +72,22 @@ func (p *printer) edges(edges []experiment.EdgeStatus) {
 		t.add(cell{text: e.Name}, cell{text: listen}, cell{text: e.Upstream}, cell{text: string(e.Protocol)},
 			cell{text: fmt.Sprint(e.Open)}, cell{text: count(seen)}, cell{text: faults, tone: tn})
 	}
+	t.write(p, 2)
+}
+
+// resolver is shown if there is one.
+func (p *printer) resolver(r *experiment.ResolverStatus) {
+	if r == nil {
+		return
+	}
+	p.heading("Resolver")
+	faults, tn := "-", toneNone
+	if len(r.Faults) > 0 {
+		faults, tn = strings.Join(r.Faults, ","), toneWarn
+	}
+	t := &table{right: map[int]bool{2: true, 3: true}, drop: []int{1, 3}}
+	t.head("LISTEN", "UPSTREAMS", "SEEN", "UNANSWERED", "FAULTS")
+	t.add(cell{text: r.Listen}, cell{text: strings.Join(r.Upstreams, ",")}, cell{text: count(r.Queries)}, cell{text: count(r.Unanswered)}, cell{text: faults, tone: tn})
 	t.write(p, 2)
 }
 

@@ -208,13 +208,16 @@ func count(n uint64) string {
 	return s
 }
 
-// plural is a count with its noun; nouns take an s.
+// plural is a count with its noun; nouns take an s, those in ry an ies.
 func plural(n uint64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
 	if strings.HasSuffix(noun, "ss") {
 		return count(n) + " " + noun + "es"
+	}
+	if stem, ok := strings.CutSuffix(noun, "ry"); ok {
+		return count(n) + " " + stem + "ries"
 	}
 	return count(n) + " " + noun + "s"
 }

@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -16,7 +17,7 @@ const idle = 4 * time.Second
 // client sends requests of one flow, over connections it keeps.
 type client struct{ transport *http.Transport }
 
-func newClient(most int) *client {
+func newClient(most int, secure *tls.Config) *client {
 	dialer := &net.Dialer{KeepAlive: -1}
 	return &client{&http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -31,6 +32,7 @@ func newClient(most int) *client {
 		MaxIdleConnsPerHost: most,
 		IdleConnTimeout:     idle,
 		DisableCompression:  true,
+		TLSClientConfig:     secure,
 	}}
 }
 

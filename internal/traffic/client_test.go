@@ -32,7 +32,7 @@ func TestStaleConnection(t *testing.T) {
 	for taken, want := range map[int]bool{0: true, 5: false} {
 		var seen atomic.Int32
 		addr := serve(t, func(w http.ResponseWriter, r *http.Request) { seen.Add(1) })
-		c := newClient(1)
+		c := newClient(1, nil)
 		dial := c.transport.DialContext
 		dials := 0
 		c.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {

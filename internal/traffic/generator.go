@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -22,6 +23,8 @@ type Config struct {
 	Seed uint64
 	// Env looks up the variables that ${env:NAME} refers to; nil knows none.
 	Env func(name string) (string, bool)
+	// TLS has the address called by TLS, in this way; nil is plain.
+	TLS *tls.Config
 }
 
 // Bounds of a flow.
@@ -79,7 +82,7 @@ func New(cfg Config, rec *Recorder) (*Generator, error) {
 	base, abort := context.WithCancelCause(context.Background())
 	return &Generator{
 		flow: f, request: tpl, timeout: timeoutOf(f), interval: interval, most: most,
-		rec: rec, client: newClient(most), base: base, abort: abort, jobs: make(chan uint64, most),
+		rec: rec, client: newClient(most, cfg.TLS), base: base, abort: abort, jobs: make(chan uint64, most),
 	}, nil
 }
 

@@ -65,7 +65,7 @@ func TestStall(t *testing.T) {
 	})
 	var closed []uint32
 	wg.Go(func() {
-		c := newClient(1)
+		c := newClient(1, nil)
 		defer c.close()
 		tpl, err := newTemplate(Config{Flow: flow("closed", 1, 0), Address: addr})
 		if err != nil {

@@ -38,7 +38,11 @@ func newTemplate(cfg Config) (*template, error) {
 	if !strings.HasPrefix(r.Path, "/") {
 		return nil, fmt.Errorf("the path must start with /, not %q", r.Path)
 	}
-	u, err := url.Parse("http://" + cfg.Address + r.Path)
+	scheme := "http"
+	if cfg.TLS != nil {
+		scheme = "https"
+	}
+	u, err := url.Parse(scheme + "://" + cfg.Address + r.Path)
 	if err != nil {
 		return nil, fmt.Errorf("read its path: %w", err)
 	}

@@ -1,6 +1,6 @@
 // Command suite runs the tests of this module and says what it did not run:
 //
-//	go run ./test/suite                 # go test -race -shuffle=on ./... here, in test/compat and in bench,
+//	go run ./test/suite                 # go test -race -shuffle=on ./... here, in test/compat, test/peers and bench,
 //	                                    # then every fuzz target for 5 s
 //	go run ./test/suite -fuzz 0         # the tests alone
 //	go run ./test/suite -soak           # 60 s per fuzz target and the long tests (CHAOSCTL_SOAK=1)

@@ -33,7 +33,7 @@ type tally struct {
 
 // modules are the folders with a go.mod of their own, whose tests are run after
 // those of the module at the root: what they compare with must not enter that.
-var modules = []string{"test/compat", "bench"}
+var modules = []string{"test/compat", "test/peers", "bench"}
 
 // tests runs all tests of the module in a folder and prints a line per package,
 // what failed in full and what was skipped.

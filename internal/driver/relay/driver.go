@@ -34,6 +34,9 @@ type served struct {
 type words struct {
 	// touches is a verb phrase with the edge as %s: "answers on %s start 500ms later".
 	touches string
+	// emulated is touches on edges that only imitate what happens; empty for kinds
+	// that do it for real everywhere.
+	emulated string
 	// undoes ends "the effect is taken out of the relay; ..."; it may be empty.
 	undoes string
 }
@@ -100,44 +103,69 @@ func (d *Driver) Plan(_ context.Context, f fault.Fault) (driver.Change, error) {
 		return driver.Change{}, err
 	}
 	spec := edge.Spec()
-	http := sees(spec)
 	effect, err := s.effect(f.Params)
 	if err != nil {
 		return driver.Change{}, fmt.Errorf("plan %s on %s: %w", f.Kind, edge.Name(), err)
 	}
-	if why := cannot(s.kind, effect, f.Match, spec.Protocol); why != "" {
+	if why := cannot(s.kind, effect, f.Match, spec); why != "" {
+		return driver.Change{}, fmt.Errorf("%s on %s: %s: %w", f.Kind, edge.Name(), why, driver.ErrUnsupported)
+	}
+	if why := noHandshake(effect, spec); why != "" {
 		return driver.Change{}, fmt.Errorf("%s on %s: %s: %w", f.Kind, edge.Name(), why, driver.ErrUnsupported)
 	}
 	if err := relay.Check(effect, spec.Protocol, f.Match); err != nil {
 		return driver.Change{}, fmt.Errorf("plan %s on %s: %w: %w", f.Kind, edge.Name(), err, driver.ErrUnsupported)
 	}
+	if err := relay.CheckAttempts(effect, spec.Protocol); err != nil && f.Attempts != "" {
+		return driver.Change{}, fmt.Errorf("plan %s on %s: attempts: %w: %w", f.Kind, edge.Name(), err, driver.ErrUnsupported)
+	}
+	if f.After != nil {
+		if _, ok := d.set.Edge(f.After.Edge); !ok || f.After.Edge == edge.Name() {
+			return driver.Change{}, fmt.Errorf("plan %s on %s: after: %s must be another edge with a relay: %w", f.Kind, edge.Name(), f.After.Edge, driver.ErrUnsupported)
+		}
+	}
 	w := s.words(f.Params)
+	touches := w.touches
+	if w.emulated != "" && spec.Protocol != experiment.UDP {
+		touches = w.emulated
+	}
 	undoes := "the effect is taken out of the relay"
 	if w.undoes != "" {
 		undoes += "; " + w.undoes
 	}
 	return driver.Change{
 		Driver: Name, Fault: f, Volatile: true, Undoes: undoes,
-		Touches: fmt.Sprintf(w.touches, fmt.Sprintf("%s (%s)", edge.Name(), spec.Listen)) + whom(f, s.kind, http),
+		Touches: fmt.Sprintf(touches, fmt.Sprintf("%s (%s)", edge.Name(), spec.Listen)) + whom(f, s.kind, spec.Protocol),
 	}, nil
 }
 
-// cannot says why an edge of a protocol cannot do it; the relay has the last word.
-func cannot(k *fault.Kind, e relay.Effect, m *fault.Match, p experiment.Protocol) string {
-	http := p == experiment.HTTP
+// cannot says why an edge cannot do it; the relay has the last word.
+func cannot(k *fault.Kind, e relay.Effect, m *fault.Match, s relay.Spec) string {
+	p := s.Protocol
+	sees := fmt.Sprintf("the edge is %s and sees bytes only", p)
+	if p == experiment.UDP {
+		sees = "the edge is udp and passes datagrams"
+	}
 	_, raw := e.(relay.Raw)
 	_, greets := e.(relay.Greeter)
+	refuser, _ := e.(relay.Refuser)
 	switch {
-	case k.HTTPOnly && !http:
-		return fmt.Sprintf("the edge is %s and sees bytes only, the kind needs requests (protocol: http)", p)
-	case (raw || greets) && http:
+	case k.HTTPOnly && !p.SeesRequests():
+		return sees + ", the kind needs requests (protocol: http)"
+	case k.DatagramsOnly && p != experiment.UDP:
+		return fmt.Sprintf("the edge is %s and passes streams, in which there are no datagrams (protocol: udp)", p)
+	case p == experiment.UDP && !k.Datagrams:
+		return sees + ", the kind acts on connections and their bytes (protocol: tcp or http)"
+	case p == experiment.UDP && refuser != nil && refuser.Refuses():
+		return sees + "; a socket that refuses hears nobody, so no session can be kept open (leave out keepOpen)"
+	case (raw || greets) && p == experiment.HTTP:
 		return fmt.Sprintf("the edge is %s and passes requests on connections of its own, the fault needs the caller's bytes as they come (protocol: tcp)", p)
 	case m == nil:
 		return ""
 	case !k.MatchesClients():
 		return "it acts before a caller is known, so `match` does not go with it"
-	case m.OnRequests() && !http:
-		return fmt.Sprintf("the edge is %s and sees bytes only, so `match` cannot choose among requests (protocol: http would; `client` goes with any)", p)
+	case m.OnRequests() && !p.SeesRequests():
+		return sees + ", so `match` cannot choose among requests (protocol: http would; `client` goes with any)"
 	case m.OnRequests() && k.WholeConnections:
 		return "it acts on whole connections, so only `match.client` goes with it"
 	}
@@ -145,12 +173,17 @@ func cannot(k *fault.Kind, e relay.Effect, m *fault.Match, p experiment.Protocol
 }
 
 // whom says which units are hurt.
-func whom(f fault.Fault, k *fault.Kind, http bool) string {
+func whom(f fault.Fault, k *fault.Kind, p experiment.Protocol) string {
 	if k.NoShare && f.Match == nil {
-		return ""
+		return f.When()
 	}
 	unit := "connections"
-	if http && !k.WholeConnections {
+	switch {
+	case p == experiment.UDP && k.WholeConnections:
+		unit = "sessions"
+	case p == experiment.UDP:
+		unit = "datagrams"
+	case p.SeesRequests() && !k.WholeConnections:
 		unit = "exchanges"
 	}
 	text := ", on all " + unit
@@ -174,6 +207,9 @@ func whom(f fault.Fault, k *fault.Kind, http bool) string {
 		for _, name := range sortedKeys(m.Query) {
 			parts = append(parts, "query "+name+"="+m.Query[name])
 		}
+		if m.GRPC != nil {
+			parts = append(parts, m.GRPC.String())
+		}
 		if len(parts) > 0 {
 			text += " that match " + strings.Join(parts, ", ")
 		}
@@ -181,7 +217,7 @@ func whom(f fault.Fault, k *fault.Kind, http bool) string {
 	if f.MaxActive > 0 {
 		text += fmt.Sprintf(", at most %d at a time", f.MaxActive)
 	}
-	return text
+	return text + f.When()
 }
 
 func sortedKeys(m map[string]string) []string {
@@ -230,8 +266,8 @@ func (d *Driver) armed(c driver.Change) (*relay.Edge, relay.Armed, error) {
 		return nil, relay.Armed{}, err
 	}
 	return edge, relay.Armed{
-		ID: c.ID, Name: c.Fault.Title(), Effect: effect, Match: c.Fault.Match, Share: c.Fault.Share,
-		MaxActive: c.Fault.MaxActive, Seed: c.Seed, Until: c.Until, Protect: c.Protect,
+		ID: c.ID, Name: c.Fault.Title(), Effect: effect, Match: c.Fault.Match, After: c.Fault.After, Pulse: c.Fault.Pulse,
+		Attempts: c.Fault.Attempts, Share: c.Fault.Share, MaxActive: c.Fault.MaxActive, Seed: c.Seed, Until: c.Until, Protect: c.Protect,
 	}, nil
 }
 
@@ -276,6 +312,3 @@ func (d *Driver) find(f fault.Fault) (*relay.Edge, served, error) {
 	}
 	return edge, s, nil
 }
-
-// sees tells whether an edge sees requests.
-func sees(s relay.Spec) bool { return s.Protocol == experiment.HTTP }

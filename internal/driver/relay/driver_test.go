@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -58,9 +59,15 @@ type place struct {
 	edge   *relay.Edge
 	addr   string
 	ended  chan experiment.Exchange // as they end; those that nobody reads are dropped
+	roots  *x509.CertPool           // of the edge's own certificates; nil without TLS
 }
 
 func newPlace(t *testing.T, p experiment.Protocol, upstream string) *place {
+	t.Helper()
+	return specPlace(t, relay.Spec{From: "api", To: "auth", Protocol: p, Listen: "127.0.0.1:0", Upstreams: []string{upstream}})
+}
+
+func specPlace(t *testing.T, s relay.Spec) *place {
 	t.Helper()
 	ended := make(chan experiment.Exchange, 16)
 	set := relay.NewSet(relay.Options{Exchange: func(x experiment.Exchange) {
@@ -74,12 +81,11 @@ func newPlace(t *testing.T, p experiment.Protocol, upstream string) *place {
 		cancel()
 		set.Shutdown(ctx)
 	})
-	err := set.Open(t.Context(), relay.Spec{From: "api", To: "auth", Protocol: p, Listen: "127.0.0.1:0", Upstreams: []string{upstream}})
-	if err != nil {
+	if err := set.Open(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	e, _ := set.Edge("api -> auth")
-	return &place{t, driverrelay.New(set), set, e, e.Spec().Listen, ended}
+	return &place{t, driverrelay.New(set), set, e, e.Spec().Listen, ended, nil}
 }
 
 // tcpPlace has a callee that echoes bytes.

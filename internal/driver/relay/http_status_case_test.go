@@ -66,3 +66,37 @@ func TestStatusAnswersAsAsked(t *testing.T) {
 		})
 	}
 }
+
+func TestStatusAsAProblem(t *testing.T) {
+	for _, s := range protocols {
+		p := placeFor(t, s, shop)
+		p.arm(p.fault(fault.HTTPStatus, func(q fault.Params) {
+			*q.(*fault.Status) = fault.Status{Code: 402, Problem: &fault.ProblemDoc{Detail: "no <money>", Type: "https://example.com/broke"}}
+		}))
+		a := p.ask(t, s, "GET", "/", "", nil)
+		want := `{"type":"https://example.com/broke","title":"Payment Required","status":402,"detail":"no \u003cmoney\u003e"}` + "\n"
+		if a.status != 402 || a.body != want || a.header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+func TestStatusByATemplate(t *testing.T) {
+	text := `{{.Method}} {{.Host}}{{.Path}}?{{.Query}} {{.Status}} {{.Phrase}} {{json (.Header "x-request-id")}}{{with .Header "Authorization"}} {{.}}{{end}}`
+	for _, s := range protocols {
+		p := placeFor(t, s, shop)
+		p.arm(p.fault(fault.HTTPStatus, func(q fault.Params) { *q.(*fault.Status) = fault.Status{Code: 409, Body: &text, Template: true} }))
+		for _, id := range []string{"one", `t"wo`} {
+			a := p.ask(t, s, "DELETE", "/a%20b?c=d", "", http.Header{"X-Request-Id": {id}, "Authorization": {"secret"}})
+			if want := fmt.Sprintf("DELETE %s/a b?c=d 409 Conflict %q", p.addr, id); a.status != 409 || a.body != want {
+				t.Errorf("got  %s\nwant %s", a.body, want)
+			}
+		}
+	}
+	endless := strings.Repeat(`{{.Path}}`, 60)
+	p := webPlace(t, shop)
+	p.arm(p.fault(fault.HTTPStatus, func(q fault.Params) { *q.(*fault.Status) = fault.Status{Code: 409, Body: &endless, Template: true} }))
+	if a := p.ask(t, plain, "GET", "/"+strings.Repeat("x", 4000), "", nil); a.err != nil || len(a.body) != fault.MaxFilled {
+		t.Errorf("%d bytes, %v", len(a.body), a.err)
+	}
+}

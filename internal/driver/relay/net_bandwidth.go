@@ -47,6 +47,44 @@ func (b bandwidth) Stage(way relay.Way, _ fault.Unit, _ *relay.Rand) relay.Stage
 	return &pace{line: l}
 }
 
+// Lane has datagrams wait for their turn on the same line.
+func (b bandwidth) Lane(way relay.Way) relay.Lane {
+	if !along(b.p.Direction, way) {
+		return nil
+	}
+	l := b.shared[way]
+	if l == nil {
+		l = newLine(b.p.Rate)
+	}
+	most := time.Duration(float64(b.p.Queue) / l.rate * float64(time.Second))
+	if b.p.Queue == 0 {
+		most = max(ahead, time.Duration(leastQueue/l.rate*float64(time.Second)))
+	}
+	return &tail{line: l, of: &pace{line: l}, most: most}
+}
+
+// leastQueue is how many bytes of datagrams may wait where nothing else is asked for,
+// however slow the line is.
+const leastQueue = 16 << 10
+
+// tail drops datagrams that would have to wait for too long.
+type tail struct {
+	line *line
+	of   *pace
+	most time.Duration
+}
+
+func (t *tail) Packet(size int, came time.Time, _ *relay.Rand) relay.Fate {
+	if size == 0 {
+		return relay.Fate{}
+	}
+	if t.line.wait(came) > t.most {
+		return relay.Fate{Drop: true}
+	}
+	since, sent := t.line.take(t.of, size, came)
+	return relay.Fate{Delay: t.line.over(since, sent+int64(size)).Sub(came)}
+}
+
 // pace sends the bytes of one way of one unit over a line.
 type pace struct {
 	line    *line
@@ -140,6 +178,13 @@ func (l *line) take(s *pace, n int, came time.Time) (since time.Time, sent int64
 		l.units++
 	}
 	return since, sent
+}
+
+// wait is how long what comes at a time waits until the line is free.
+func (l *line) wait(came time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over(l.since, l.sent).Sub(came)
 }
 
 // over is when so many bytes have passed since a moment.

@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"time"
+
 	"github.com/chaosctl/chaosctl/fault"
 	"github.com/chaosctl/chaosctl/internal/relay"
 )
@@ -18,3 +20,7 @@ var _ = serve(fault.NetBlackhole,
 type hole struct{}
 
 func (hole) Swallows() {}
+
+func (h hole) Lane(relay.Way) relay.Lane { return h }
+
+func (hole) Packet(int, time.Time, *relay.Rand) relay.Fate { return relay.Fate{Drop: true} }

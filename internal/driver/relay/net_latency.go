@@ -40,6 +40,20 @@ func (l latency) Stage(way relay.Way, of fault.Unit, r *relay.Rand) relay.Stage 
 	return s
 }
 
+func (l latency) Lane(way relay.Way) relay.Lane {
+	if !along(l.p.Direction, way) {
+		return nil
+	}
+	return late(l)
+}
+
+// late delays datagrams, each by itself.
+type late struct{ p fault.Latency }
+
+func (l late) Packet(_ int, _ time.Time, chance *relay.Rand) relay.Fate {
+	return relay.Fate{Delay: max(0, spread(l.p.Distribution, l.p.Delay.Std(), l.p.Jitter.Std(), chance))}
+}
+
 type lag struct {
 	delay, jitter time.Duration
 	how           fault.Distribution

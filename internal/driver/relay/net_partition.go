@@ -11,7 +11,7 @@ var _ = serve(fault.NetPartition,
 			return refuser{}
 		}
 		request, response := p.Stops()
-		return cut{request, response}
+		return severed{cut{request, response}}
 	},
 	func(p *fault.Partition) words {
 		if p.Mode == fault.CutReject {
@@ -28,6 +28,16 @@ var _ = serve(fault.NetPartition,
 		}
 		return w
 	})
+
+// severed holds bytes, and loses datagrams.
+type severed struct{ cut }
+
+func (s severed) Lane(way relay.Way) relay.Lane {
+	if !s.Holds(way) {
+		return nil
+	}
+	return hole{}
+}
 
 // cut holds bytes.
 type cut struct{ request, response bool }
