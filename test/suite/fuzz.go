@@ -6,27 +6,37 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // target is one fuzz test.
 type target struct{ pkg, name string }
 
-// fuzzAll finds every fuzz target and runs one after the other, each on all
-// cores.
+// fuzzAll finds every fuzz target and runs them, as many at a time as there are cores,
+// each on one: a short run is mostly building and starting.
 func (s *suite) fuzzAll(ctx context.Context, packages []string) error {
 	targets, err := s.targets(ctx, packages)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(s.out, "\n%d fuzz targets, %s each\n", len(targets), s.fuzz)
-	var errs []error
-	for _, t := range targets {
-		if ctx.Err() != nil {
-			return errors.Join(append(errs, context.Cause(ctx))...)
-		}
-		errs = append(errs, s.fuzzOne(ctx, t))
+	errs := make([]error, len(targets))
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(targets) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				errs[i] = s.fuzzOne(ctx, targets[i])
+			}
+		})
+	}
+	workers.Wait()
+	if ctx.Err() != nil {
+		errs = append(errs, context.Cause(ctx))
 	}
 	return errors.Join(errs...)
 }
@@ -68,15 +78,22 @@ func (s *suite) fuzzOne(ctx context.Context, t target) error {
 	}
 	pkg := strings.TrimPrefix(t.pkg, "github.com/chaosctl/chaosctl/")
 	if err != nil {
-		fmt.Fprintf(s.out, "%s\nFAIL  %s %s\n", out, pkg, t.name)
+		s.printf("%s\nFAIL  %s %s\n", out, pkg, t.name)
 		return fmt.Errorf("fuzzing %s %s: %w", pkg, t.name, err)
 	}
-	fmt.Fprintf(s.out, "ok    %-40s %6.1fs  %s\n", pkg+" "+t.name, time.Since(began).Seconds(), executions(out))
+	s.printf("ok    %-40s %6.1fs  %s\n", pkg+" "+t.name, time.Since(began).Seconds(), executions(out))
 	return nil
 }
 
+// printf prints one thing at a time.
+func (s *suite) printf(format string, args ...any) {
+	s.printing.Lock()
+	defer s.printing.Unlock()
+	fmt.Fprintf(s.out, format, args...)
+}
+
 func (s *suite) fuzzCommand(ctx context.Context, t target) *exec.Cmd {
-	cmd := s.goTool(ctx, "test", "-run=^$", "-fuzz=^"+t.name+"$", "-fuzztime="+s.fuzz.String(), t.pkg)
+	cmd := s.goTool(ctx, "test", "-run=^$", "-fuzz=^"+t.name+"$", "-fuzztime="+s.fuzz.String(), "-parallel=1", t.pkg)
 	cmd.Stderr = nil
 	return cmd
 }

@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -39,6 +40,8 @@ type suite struct {
 	fuzz   time.Duration
 	list   string // file of the skips that are allowed
 	began  time.Time
+
+	printing sync.Mutex
 }
 
 func (s *suite) main(ctx context.Context, args []string) int {
