@@ -390,17 +390,20 @@ func (r *run) finish(ended error) {
 	if n := len(r.record.Windows); n > 0 && r.record.Windows[n-1].End.IsZero() {
 		r.record.Windows[n-1].End = now
 	}
-	r.record.Ended, r.record.Stage = now, experiment.StageDone
-	v := judge.Verdict(&r.record)
-	r.record.Verdict = &v
-	snapshot := r.record
+	final := r.record
 	r.mu.Unlock()
-	err := saveRun(e.cfg.StateDir, &snapshot)
+	final.Ended, final.Stage = now, experiment.StageDone
+	v := judge.Verdict(&final)
+	final.Verdict = &v
+	err := saveRun(e.cfg.StateDir, &final)
 	if err != nil {
-		r.note("this record is not in the state directory: " + err.Error())
+		final.Notes = append(slices.Clip(final.Notes), "this record is not in the state directory: "+err.Error())
 	}
-	e.audit.write("run-ended", r.id, snapshot.Actor, fmt.Sprintf("%s: %s", snapshot.Experiment, v.Outcome), err)
+	e.audit.write("run-ended", r.id, final.Actor, fmt.Sprintf("%s: %s", final.Experiment, v.Outcome), err)
 	e.mu.Lock()
+	r.mu.Lock()
+	r.record = final // whoever sees that it is over may start another
+	r.mu.Unlock()
 	e.run = nil
 	if len(e.order) > keepRuns { // older ones are read from the state directory
 		delete(e.runs, e.order[0])

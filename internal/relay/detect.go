@@ -43,6 +43,10 @@ func detect(b []byte) speech {
 	switch {
 	case len(method) > maxMethod || ok && len(method) == 0 || whole && !ok:
 		return speaksBytes
+	case ok && len(rest) > 0 && !bytes.ContainsAny(rest[:1], "/*hH") && string(method) != "CONNECT":
+		return speaksBytes
+	case len(line) >= detectMost:
+		return speaksHTTP
 	case whole:
 		// The version says enough; whether the line is right is the server's to say.
 		line = bytes.TrimRight(line, "\r")
@@ -50,10 +54,6 @@ func detect(b []byte) speech {
 			return speaksHTTP
 		}
 		return speaksBytes
-	case ok && len(rest) > 0 && !bytes.ContainsAny(rest[:1], "/*hH") && string(method) != "CONNECT":
-		return speaksBytes
-	case len(b) >= detectMost:
-		return speaksHTTP
 	}
 	return unclear
 }
