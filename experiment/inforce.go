@@ -107,6 +107,8 @@ type ResolverStatus struct {
 	Queries   uint64   `json:"queries" doc:"queries seen so far"`
 	// Unanswered queries got SERVFAIL because no upstream answered.
 	Unanswered uint64 `json:"unanswered" doc:"queries that no upstream answered, so far"`
+	// Problem is why the last of them was not answered.
+	Problem string `json:"problem,omitempty" doc:"why the last query that no upstream answered was not answered"`
 	// Lost queries came while too many were under way.
 	Lost   uint64   `json:"lost" doc:"queries that were dropped because too many were under way, so far"`
 	Faults []string `json:"faults,omitempty" doc:"ids of the injections in force on it"`

@@ -101,6 +101,7 @@ func checkFrame(n *strict.Node, want, version, kind string) error {
 // sameTopology says how a topology differs from the one that a server serves,
 // "" if it does not: services with their addresses, and edges with their relays.
 func sameTopology(doc, served *TopologySpec) string {
+	served = served.withoutHosts(doc)
 	for _, name := range doc.names() {
 		mine := doc.Services[name]
 		its, ok := served.Services[name]

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/chaosctl/chaosctl/internal/strict"
@@ -48,9 +49,12 @@ func (p *Proxy) Validate() error {
 		taken[withPort(h)] = i
 	}
 	for i, s := range p.Intercept {
-		name, _, err := net.SplitHostPort(s)
+		name, port, err := net.SplitHostPort(s)
 		if err != nil {
 			name = s
+		} else if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			errs = append(errs, strict.Fieldf(fmt.Sprintf("intercept[%d]", i), "%q is not a port; write HOST:PORT with a port from 1 to 65535, or HOST for 443 and 8443", strict.Clip(port)))
+			continue
 		}
 		if _, err := path.Match(name, ""); err != nil || name == "" || strings.ContainsAny(name, "/ ") {
 			errs = append(errs, strict.Fieldf(fmt.Sprintf("intercept[%d]", i), "must be a host or a pattern such as *.example.com, or *, not %q", strict.Clip(s)))
@@ -61,9 +65,10 @@ func (p *Proxy) Validate() error {
 
 // withPort is a host with the port that it is called by.
 func withPort(h string) string {
-	if _, _, err := net.SplitHostPort(h); err == nil {
-		return strings.ToLower(h)
+	if host, port, err := net.SplitHostPort(h); err == nil {
+		return strings.ToLower(net.JoinHostPort(strings.TrimSuffix(host, "."), port))
 	}
+	h = strings.TrimSuffix(h, ".")
 	return strings.ToLower(net.JoinHostPort(strings.Trim(h, "[]"), httpsPort))
 }
 
@@ -115,18 +120,56 @@ func (s *TopologySpec) proxied() []proxied {
 		if err != nil {
 			continue // reported by Validate
 		}
-		name := Dependency + strings.TrimSuffix(host, ".")
+		name := Dependency + host
 		if taken[name] {
 			name += "-" + port
 		}
 		taken[name] = true
 		// A connection that is not intercepted shows requests if it is in plain.
-		all = append(all, proxied{
+		p := proxied{
 			Edge{From: s.Proxy.From, To: name, Listen: s.Proxy.Listen, Protocol: Auto},
 			Service{Address: address, Protocol: Auto},
-		})
+		}
+		if Intercepted(s.Proxy.Intercept, host, port) {
+			p.edge.Protocol, p.edge.TLS = HTTP, &EdgeTLS{}
+		}
+		all = append(all, p)
 	}
 	return all
+}
+
+// Intercepted tells whether one of the patterns of a proxy's intercept is for a host,
+// in lower case, and its port. A pattern without a port means those that HTTPS is usual
+// on.
+func Intercepted(patterns []string, host, port string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		name, its, err := net.SplitHostPort(pattern)
+		if err != nil {
+			name, its = pattern, port
+			if port != httpsPort && port != "8443" {
+				return false
+			}
+		}
+		ok, err := path.Match(strings.ToLower(name), host)
+		return ok && err == nil && its == port
+	})
+}
+
+// withoutHosts is a topology that is served without what its proxy has made, as far as
+// a document does not speak of it.
+func (s *TopologySpec) withoutHosts(doc *TopologySpec) *TopologySpec {
+	if s.Proxy == nil || doc.Proxy == nil {
+		return s
+	}
+	made := func(service string) bool {
+		_, known := doc.Services[service]
+		return !known && strings.HasPrefix(service, Dependency)
+	}
+	t := *s
+	t.Services = maps.Clone(s.Services)
+	maps.DeleteFunc(t.Services, func(name string, _ Service) bool { return made(name) })
+	t.Edges = slices.DeleteFunc(slices.Clone(s.Edges), func(e Edge) bool { return e.From == s.Proxy.From && made(e.To) })
+	return &t
 }
 
 // withHosts is the topology with the edges of the proxy's hosts.

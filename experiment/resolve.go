@@ -121,6 +121,9 @@ func (g ground) known() string {
 	if more := len(names) - maxShown; more > 0 {
 		names = append(names[:maxShown], fmt.Sprintf("and %d more", more))
 	}
+	if len(names) == 0 && g.spec.Proxy != nil {
+		return "the forward proxy has not been asked for any host yet; hosts that faults are to find before their first call stand in `hosts` of the proxy"
+	}
 	if len(names) == 0 {
 		return "the topology has no edges; say who calls whom: `edges: [{from: users, to: SERVICE, listen: \"127.0.0.1:19001\"}]`"
 	}

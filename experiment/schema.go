@@ -1,10 +1,13 @@
 package experiment
 
 import (
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/invopop/jsonschema"
 
@@ -91,6 +94,16 @@ func textSchema(t reflect.Type) *jsonschema.Schema {
 			{Type: "number", Minimum: "0", Maximum: "1"},
 			text(numberPattern + `%?`),
 		}, Examples: []any{0.05, "5%"}}
+	case reflect.TypeFor[fault.Code]():
+		var words []any
+		for _, w := range fault.Code("").Values() {
+			words = append(words, w)
+		}
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+			{Enum: words},
+			{Type: "string", Pattern: anyCase(words)},
+			{Type: "integer", Minimum: "1", Maximum: json.Number(strconv.Itoa(len(words)))},
+		}}
 	case reflect.TypeFor[ShareRule]():
 		return text(`(<=|>=|<|>) *`+numberPattern+` *%?`, ">= 99.5%", "< 50%")
 	case reflect.TypeFor[TimeRule]():
@@ -151,6 +164,8 @@ func tagged(p *jsonschema.Schema, f reflect.StructField) *jsonschema.Schema {
 		one, list := *p.Items, *p
 		list.Description = ""
 		return &jsonschema.Schema{Description: p.Description, AnyOf: []*jsonschema.Schema{&one, &list}}
+	case words != nil && readsAnyCase(f.Type, words):
+		p.AnyOf = []*jsonschema.Schema{{Enum: words}, {Pattern: anyCase(words)}}
 	case words != nil:
 		p.Enum = words
 	case f.Type == reflect.TypeFor[fault.Duration]() && strings.Contains(f.Tag.Get("json"), ",omitempty") && f.Tag.Get("strict") == "":
@@ -163,6 +178,30 @@ func tagged(p *jsonschema.Schema, f reflect.StructField) *jsonschema.Schema {
 		p.Minimum = "1"
 	}
 	return p
+}
+
+// readsAnyCase tells whether a type takes its words in small letters, too.
+func readsAnyCase(t reflect.Type, words []any) bool {
+	v, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler)
+	small := strings.ToLower(fmt.Sprint(words[0]))
+	return ok && small != words[0] && v.UnmarshalText([]byte(small)) == nil
+}
+
+// anyCase is a pattern for words in any case.
+func anyCase(words []any) string {
+	var all []string
+	for _, w := range words {
+		var b strings.Builder
+		for _, r := range fmt.Sprint(w) {
+			if unicode.IsLetter(r) {
+				fmt.Fprintf(&b, "[%c%c]", unicode.ToUpper(r), unicode.ToLower(r))
+			} else {
+				b.WriteRune(r)
+			}
+		}
+		all = append(all, b.String())
+	}
+	return "^(" + strings.Join(all, "|") + ")$"
 }
 
 // faultSchema is the schema of a fault: what all kinds share, and for each kind
@@ -252,6 +291,10 @@ func kindSchema(defs jsonschema.Definitions, k *fault.Kind) *jsonschema.Schema {
 	rule := &jsonschema.Schema{If: &jsonschema.Schema{Properties: is, Required: []string{"kind"}}, Then: &jsonschema.Schema{Properties: then}}
 	if len(def.Required) > 0 {
 		rule.Then.Required = []string{"params"}
+	}
+	_, shaped := k.New().(fault.Shaped)
+	if _, named := k.New().(fault.Named); !shaped && !named { // else params may say where
+		rule.Then.Required = append(rule.Then.Required, "target")
 	}
 	return rule
 }

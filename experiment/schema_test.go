@@ -159,6 +159,11 @@ func TestSchemaRefusesEachMistake(t *testing.T) {
 		"{kind: net.refuse, target: {service: a}, match: {path: /}}",
 		"{kind: net.bandwidth, target: {service: a}, params: {rate: fast}}",
 		"{kind: net.partition, params: {shape: ring, among: [a, b]}}",
+		"{kind: net.latency, params: {delay: 1s}}",
+		"{kind: grpc.status, target: {service: a}, params: {code: NOPE}}",
+		"{kind: grpc.status, target: {service: a}, params: {code: OK}}",
+		"{kind: grpc.status, target: {service: a}, params: {code: 17}}",
+		"{kind: dns.fail, target: {service: a}, params: {rcode: nodomain}}",
 	} {
 		if check(bad) == nil {
 			t.Errorf("the schema takes %s", bad)
@@ -170,7 +175,7 @@ func TestSchemaRefusesEachMistake(t *testing.T) {
 // schema.
 func TestSchemaTakesWhatIsTaken(t *testing.T) {
 	s := compile(t, "experiment")
-	topology, err := experiment.ParseTopology("t.yaml", []byte("{apiVersion: chaosctl.dev/v1alpha1, kind: Topology, metadata: {name: x}, spec: {services: {a: {address: '127.0.0.1:1'}, b: {address: '127.0.0.1:2'}}, edges: [{from: b, to: a, listen: '127.0.0.1:0'}]}}"))
+	topology, err := experiment.ParseTopology("t.yaml", []byte("{apiVersion: chaosctl.dev/v1alpha1, kind: Topology, metadata: {name: x}, spec: {services: {a: {address: '127.0.0.1:1'}, b: {address: '127.0.0.1:2'}, web: {address: '127.0.0.1:3', protocol: http}}, edges: [{from: b, to: a, listen: '127.0.0.1:0'}, {from: b, to: web, listen: '127.0.0.1:0'}], resolver: {listen: '127.0.0.1:0'}}}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,6 +188,12 @@ func TestSchemaTakesWhatIsTaken(t *testing.T) {
 		"{kind: net.latency, target: {service: a}, params: {delay: 1s, jitter: 0}}",
 		"{kind: net.reset, target: {service: a}, match: {client: [127.0.0.1]}}",
 		"{kind: net.reset, target: {service: a}, match: {client: 127.0.0.1}}",
+		"{kind: grpc.status, target: {service: web}, params: {code: 14}}",
+		"{kind: grpc.status, target: {service: web}, params: {code: unavailable}}",
+		"{kind: grpc.status, target: {service: web}, params: {code: UNAVAILABLE}}",
+		"{kind: dns.fail, params: {names: [a.test], rcode: nxdomain}}",
+		"{kind: dns.fail, params: {names: a.test, rcode: NXDOMAIN}}",
+		"{kind: net.partition, params: {shape: halves, among: [a, b]}}",
 	} {
 		doc := []byte("{apiVersion: chaosctl.dev/v1alpha1, kind: Experiment, metadata: {name: x}, spec: {steps: [{for: 1s, faults: [" + good + "]}]}}")
 		if _, err := experiment.Load(experiment.Input{File: "e.yaml", Data: doc, Server: topology}); err != nil {

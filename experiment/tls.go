@@ -19,7 +19,7 @@ const FilePrefix = "file:"
 // Validate checks what a service's TLS settings say by themselves.
 func (t *ServiceTLS) Validate() error {
 	errs := []error{at("ca", checkRoots(t.CA))}
-	if t.ServerName != "" && !isHost(t.ServerName) {
+	if t.ServerName != "" && !IsHost(t.ServerName) {
 		errs = append(errs, strict.Fieldf("serverName", "must be a DNS name or an IP address, without a port, not %q", strict.Clip(t.ServerName)))
 	}
 	if t.Insecure && t.CA != "" {
@@ -66,8 +66,8 @@ func checkPEM(text, kind string) error {
 	}
 }
 
-// isHost tells whether s is a DNS name or an IP address.
-func isHost(s string) bool {
+// IsHost tells whether s is a DNS name or an IP address.
+func IsHost(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return true
 	}
@@ -107,7 +107,7 @@ func (c *edgeCheck) checkTLS(i int, path string) []error {
 			errs = append(errs, strict.Fieldf(path+".tls", "goes with protocol http, tcp or auto, not udp"))
 		}
 		for j, n := range e.TLS.Names {
-			if !isHost(n) {
+			if !IsHost(n) {
 				errs = append(errs, strict.Fieldf(fmt.Sprintf("%s.tls.names[%d]", path, j), "must be a DNS name or an IP address, not %q", strict.Clip(n)))
 			}
 		}

@@ -241,8 +241,8 @@ func (s *Service) Validate() error {
 	for i, n := range s.Names {
 		if err := notExpanded(n); err != nil {
 			errs = append(errs, at(fmt.Sprintf("names[%d]", i), err))
-		} else if n == "" || strings.ContainsAny(n, " /:") {
-			errs = append(errs, strict.Fieldf(fmt.Sprintf("names[%d]", i), "must be a DNS name, not %q", strict.Clip(n)))
+		} else if _, err := fault.CompileName(n); err != nil {
+			errs = append(errs, strict.Fieldf(fmt.Sprintf("names[%d]", i), "%s", err))
 		}
 	}
 	return errors.Join(errs...)

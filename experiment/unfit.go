@@ -25,14 +25,24 @@ func (g ground) unfit(k *fault.Kind, f *fault.Fault, e Edge) *Error {
 		return refuse(k.Name+" needs an edge that passes datagrams", "it is for services with `protocol: udp`; TCP hides it from who uses it, but for a delay (net.latency)")
 	case p == UDP && !k.Datagrams:
 		return refuse(k.Name+" does not act on datagrams", "narrow the target, or choose one of %s", strings.Join(forDatagrams(), ", "))
+	case p == UDP && ofConnections(f.Params) != "":
+		return refuse(fmt.Sprintf("`%s` of %s is about connections", ofConnections(f.Params), k.Name), "leave it out on edges that pass datagrams")
 	case k.TLSOnly && e.TLS == nil && len(e.SNI) == 0:
 		return &Error{Code: Unsupported,
 			Message: fmt.Sprintf("%s needs an edge that answers TLS; the relay of %s does not", k.Name, e.Name()),
 			Hint:    "give the edge `tls: {}` in the topology, so that its relay answers callers by TLS"}
-	case k.BytesOnly && p == HTTP:
+	case k.BytesOnly && (p == HTTP || p == Auto && k.WholeConnections): // before it is known what comes
 		return refuse(k.Name+" needs an edge that passes bytes as they come", "give the service `%s` `protocol: tcp` in the topology, or choose a kind that acts on requests; `chaosctl kinds` lists them", e.To)
 	}
 	return nil
+}
+
+// ofConnections is the param, if any, that asks for what datagrams do not have.
+func ofConnections(p fault.Params) string {
+	if c, ok := p.(interface{ OfConnections() string }); ok {
+		return c.OfConnections()
+	}
+	return ""
 }
 
 // forDatagrams are the kinds that act on UDP edges.

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -70,6 +71,8 @@ func (k *Kind) describeParams() []Param {
 		p := Param{Name: name, Type: wordFor(f.Type), Doc: f.Tag.Get("doc")}
 		if values := f.Tag.Get("enum"); values != "" {
 			p.Values = strings.Split(values, ",")
+		} else if few, ok := v.Field(i).Interface().(interface{ Values() []string }); ok {
+			p.Values = slices.Clone(few.Values())
 		}
 		if value := v.Field(i); !value.IsZero() {
 			p.Default = written(value)

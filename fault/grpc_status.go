@@ -34,7 +34,7 @@ share: 20%
 // CallStatus are the params of grpc.status.
 type CallStatus struct {
 	// Code by name or number; not OK.
-	Code Code `json:"code" doc:"the code, by its name or number: UNAVAILABLE or 14; any but OK"`
+	Code Code `json:"code" doc:"the code, by its number (14) or its name"`
 	// Message that the client reads.
 	Message string `json:"message,omitempty" doc:"the message that the client reads; by default one that names chaosctl"`
 	// Metadata that goes with the status.
@@ -76,6 +76,9 @@ var codes = []string{
 	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
 	"RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 }
+
+// Values are the names of all that a call can fail with.
+func (Code) Values() []string { return codes[1:] }
 
 // UnmarshalText reads a name, in any case, or a number; it keeps the name.
 func (c *Code) UnmarshalText(b []byte) error {

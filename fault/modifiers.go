@@ -24,6 +24,9 @@ type Modifier struct {
 // Takes tells whether a kind takes the modifier.
 func (m Modifier) Takes(k *Kind) bool { return m.takes(k) }
 
+// Why says why a kind does not take it: "which hurts all or nothing".
+func (m Modifier) Why(k *Kind) string { return m.why(k) }
+
 // Type is the Go type of its value.
 func (m Modifier) Type() reflect.Type { return reflect.TypeFor[Fault]().Field(m.field).Type }
 

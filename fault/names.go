@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/chaosctl/chaosctl/internal/strict"
 )
@@ -44,7 +45,11 @@ func CompileName(pattern string) (*NameMatcher, error) {
 	p := plainName(pattern)
 	if len(p) > 253 || p == "" || strings.Trim(p, "abcdefghijklmnopqrstuvwxyz0123456789-_.*") != "" ||
 		strings.Contains(p, "..") || p[0] == '.' {
-		return nil, fmt.Errorf("must be a DNS name or a pattern such as *.example.com, not %q", strict.Clip(pattern))
+		hint := ""
+		if strings.ContainsFunc(p, func(r rune) bool { return r > unicode.MaxASCII }) {
+			hint = "; write names in other letters as they are asked for: xn--mnchen-3ya.example"
+		}
+		return nil, fmt.Errorf("must be a DNS name or a pattern such as *.example.com, not %q%s", strict.Clip(pattern), hint)
 	}
 	for label := range strings.SplitSeq(p, ".") {
 		if len(label) > 63 {

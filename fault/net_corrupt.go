@@ -33,9 +33,17 @@ type Corrupt struct {
 	// Bits are flipped in each, from 1 to 1000, or all that it has.
 	Bits int `json:"bits,omitempty" doc:"how many of its bits are flipped, from 1 to 1000; all, if it has fewer"`
 	// After is how much of each direction of a connection is spared first.
-	After Size `json:"after,omitempty" doc:"tcp edges only: bytes of each direction of a connection that pass before, for example 4KiB of a handshake; 0 by default"`
+	After Size `json:"after,omitempty" doc:"tcp edges only, refused on udp: bytes of each direction of a connection that pass before, for example 4KiB of a handshake; 0 by default"`
 	// Direction of the packets; the default is both.
 	Direction Direction `json:"direction,omitempty" doc:"which packets are damaged, as the caller sees them" enum:"both,response,request"`
+}
+
+// OfConnections is the param that datagrams do not go with, if it is given.
+func (p *Corrupt) OfConnections() string {
+	if p.After > 0 {
+		return "after"
+	}
+	return ""
 }
 
 // Validate checks the ranges.

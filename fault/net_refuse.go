@@ -29,3 +29,11 @@ type Refuse struct {
 
 // Validate has nothing to refuse.
 func (p *Refuse) Validate() error { return nil }
+
+// OfConnections is the param that datagrams do not go with, if it is given.
+func (p *Refuse) OfConnections() string {
+	if p.KeepOpen {
+		return "keepOpen"
+	}
+	return ""
+}

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -11,6 +12,7 @@ import (
 )
 
 func main() {
+	log.SetOutput(cli.Quiet(os.Stderr))
 	stop := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	// SIGQUIT by itself would exit with 2, which stands for bad input, and lift
 	// nothing. What is ignored is so on purpose: nohup wants us to stay.

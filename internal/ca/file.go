@@ -16,16 +16,23 @@ func readPrivate(path string) ([]byte, error) {
 	if err := checkLink(path); err != nil {
 		return nil, err
 	}
+	// Not opened before it is known to be a file: a pipe would keep us waiting.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate authority: %w", err)
+	}
+	if err := checkPrivate(path, info); err != nil {
+		return nil, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the certificate authority: %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
+	if info, err = f.Stat(); err != nil {
 		return nil, fmt.Errorf("read the certificate authority: %w", err)
 	}
-	if err := checkPrivate(path, info); err != nil {
+	if err := checkPrivate(path, info); err != nil { // it may be another one by now
 		return nil, err
 	}
 	b, err := io.ReadAll(io.LimitReader(f, most+1))
@@ -84,7 +91,7 @@ func writePrivate(path string, text []byte, replace bool) (err error) {
 	if replace {
 		put = os.Rename
 	}
-	if err = put(f.Name(), path); errors.Is(err, os.ErrExist) {
+	if err = put(f.Name(), path); errors.Is(err, os.ErrExist) && !replace {
 		return fmt.Errorf("%s: %w", path, ErrExists)
 	}
 	if err != nil {

@@ -8,11 +8,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/chaosctl/chaosctl/experiment"
 	"github.com/chaosctl/chaosctl/internal/ca"
+	"github.com/chaosctl/chaosctl/internal/strict"
 )
 
 // caFolder is where the certificate authority stands in a state directory.
@@ -152,8 +155,14 @@ func (a *app) loadCA() (*ca.Authority, error) {
 	return own, nil
 }
 
-// writeCertificate writes the certificate of an authority, without its key.
+// writeCertificate writes the certificate of an authority, without its key. It does
+// not write over the authority itself, whose key would be lost.
 func writeCertificate(path string, own *ca.Authority) error {
+	if there, err := os.Stat(path); err == nil {
+		if kept, err := os.Stat(own.Path()); err == nil && os.SameFile(there, kept) {
+			return badInput("give another file, for example ca.pem", "%s is the certificate authority itself, with its key", path)
+		}
+	}
 	err := writeWhole(path, func(w io.Writer) error { _, err := w.Write(own.PEM()); return err })
 	if err != nil {
 		return badInput("", "cannot write the certificate: %s", err)
@@ -208,16 +217,20 @@ caller that calls others, too, needs both in one file.
 `, file)
 }
 
-// readSmall reads a file that a document names, of at most 1 MiB.
+// readSmall reads a file that a document names, of at most 1 MiB. A pipe that nobody
+// writes to is empty: nobody may ever come.
 func readSmall(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fileProblem(path, err)
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	b, err := io.ReadAll(io.LimitReader(f, strict.MaxBytes+1))
 	if err != nil {
 		return nil, fileProblem(path, err)
+	}
+	if len(b) > strict.MaxBytes {
+		return nil, experiment.Problems{{File: path, Message: fmt.Sprintf("is longer than the limit of %d bytes (1 MiB)", strict.MaxBytes)}}
 	}
 	return b, nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // completeWithin bounds how long a shell waits for an answer from a server.
-const completeWithin = 500 * time.Millisecond
+const completeWithin = 2 * time.Second
 
 // known is the topology that completions are about: that of --topology if the
 // command has one, else that of a server that answers; nil if there is none.

@@ -31,16 +31,16 @@ func (d *draft) set(param string, v any, flag string) {
 
 // setText gives a param a value typed by a person: the param's type decides
 // what it is in JSON. Lists are separated by commas; headers.X-Name=v sets one
-// entry of a mapping.
+// entry of a mapping, json.path=v one field of what has fields.
 func (d *draft) setText(param, text, flag string) {
 	outer, key, nested := strings.Cut(param, ".")
 	t, known := paramType(d.kind, outer)
-	if known && t.Kind() == reflect.Map && nested {
+	if entry, ok := entryType(t, key); known && nested && ok {
 		m, _ := d.params[outer].(map[string]any)
 		if m == nil {
 			m = map[string]any{}
 		}
-		m[key] = literal(t.Elem(), text)
+		m[key] = literal(entry, text)
 		d.set(outer, m, flag)
 		d.origin["params."+param] = flag
 		return
@@ -91,8 +91,28 @@ func (d *draft) placesItself() bool {
 	return members || named && d.kind.Acts == fault.OnNames
 }
 
+// entryType is the type of an entry of a mapping, or of a field; false if t has
+// neither. Of a field that there is not, the decoder says so.
+func entryType(t reflect.Type, name string) (reflect.Type, bool) {
+	switch {
+	case t == nil:
+		return nil, false
+	case t.Kind() == reflect.Map:
+		return t.Elem(), true
+	case t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		return nil, false
+	}
+	if ft, ok := fieldType(t, name); ok {
+		return ft, true
+	}
+	return reflect.TypeFor[any](), true
+}
+
 func paramType(k *fault.Kind, name string) (reflect.Type, bool) {
-	t := reflect.TypeOf(k.New()).Elem()
+	return fieldType(reflect.TypeOf(k.New()).Elem(), name)
+}
+
+func fieldType(t reflect.Type, name string) (reflect.Type, bool) {
 	for i := range t.NumField() {
 		if n, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); n == name {
 			ft := t.Field(i).Type

@@ -48,6 +48,8 @@ func TestFaultsFromFlags(t *testing.T) {
 			`[{"kind":"net.latency","target":{"service":"db"},"params":{"delay":"1s","distribution":"uniform","direction":"both"}}]`},
 		{"params get their types", "--target a --kind http.status --param code=418 --param body=503 --param headers.X-A=1 --param headers.X-B=b",
 			`[{"kind":"http.status","target":{"service":"a"},"params":{"code":418,"body":"503","headers":{"X-A":"1","X-B":"b"}}}]`},
+		{"fields of params", "--target a --kind http.body --param json.path=a --param json.value=1",
+			`[{"kind":"http.body","target":{"service":"a"},"params":{"json":{"path":"a","value":1},"contentLength":"honest"}}]`},
 		{"match", "--target a --reset --path /users/* --method get,POST --header X-A=b* --query q=1",
 			`[{"kind":"net.reset","target":{"service":"a"},"params":{"on":"now"},"match":{"method":["GET","POST"],"path":"/users/*","header":{"X-A":"b*"},"query":{"q":"1"}}}]`},
 		{"bytes", "--target db --slice 64B --limit 10KiB --slow-close 1s --drop 5%",

@@ -290,59 +290,63 @@ func (f *faultFlags) narrow(fs *pflag.FlagSet, drafts []*draft) (notes []string,
 		service, method, _ := strings.Cut(f.grpc, "/")
 		match["grpc"] = map[string]any{"service": service, "method": method}
 	}
-	give := func(flag, field string, value any, takes func(*fault.Kind) bool, why string) error {
+	give := func(flag, field string, value any, takes func(*fault.Kind) bool, why func(*fault.Kind) string) error {
 		var not []string
+		var kinds []*fault.Kind
 		for _, d := range drafts {
 			if takes(d.kind) {
 				d.give(flag, field, value)
 			} else {
-				not = append(not, d.kind.Name)
+				not, kinds = append(not, d.kind.Name), append(kinds, d.kind)
 			}
 		}
 		if len(not) == len(drafts) {
-			return badInput("leave it out", "--%s does not go with %s, which hurts %s", flag, strings.Join(not, " and "), why)
+			return badInput("leave it out", "--%s does not go with %s, %s", flag, strings.Join(not, " and "), why(kinds[0]))
 		}
-		for _, n := range not {
-			notes = append(notes, "--"+flag+" does not narrow "+n+", which hurts "+why)
+		for _, k := range kinds {
+			notes = append(notes, "--"+flag+" does not narrow "+k.Name+", "+why(k))
 		}
 		return nil
+	}
+	hurts := func(what string) func(*fault.Kind) string {
+		return func(*fault.Kind) string { return "which hurts " + what }
 	}
 	divisible := func(k *fault.Kind) bool { return !k.NoShare }
 	var errs []error
 	for _, flag := range []string{"path", "method", "header", "query", "grpc"} {
 		if fs.Changed(flag) && len(match) > 0 {
-			errs = append(errs, give(flag, "match", match, (*fault.Kind).MatchesRequests, "whole connections, processes or names"))
+			errs = append(errs, give(flag, "match", match, (*fault.Kind).MatchesRequests, hurts("whole connections, processes or names")))
 		}
 	}
 	if c := names(f.clients); len(c) > 0 {
-		errs = append(errs, give("client", "match", map[string]any{"client": c}, (*fault.Kind).MatchesClients, "all callers alike"))
+		errs = append(errs, give("client", "match", map[string]any{"client": c}, (*fault.Kind).MatchesClients, hurts("all callers alike")))
 	}
 	if fs.Changed("share") {
-		errs = append(errs, give("share", "share", f.share, divisible, "all or nothing"))
+		errs = append(errs, give("share", "share", f.share, divisible, hurts("all or nothing")))
 	}
 	if fs.Changed("max-active") {
 		if f.maxActive < 1 {
 			return nil, badInput("", "--max-active must be 1 or more, not %d", f.maxActive)
 		}
-		errs = append(errs, give("max-active", "maxActive", f.maxActive, divisible, "all or nothing"))
+		errs = append(errs, give("max-active", "maxActive", f.maxActive, divisible, hurts("all or nothing")))
 	}
 	return notes, merge(append(errs, f.time(fs, give)...))
 }
 
 // time gives the modifiers that say when the drafts hurt.
-func (f *faultFlags) time(fs *pflag.FlagSet, give func(flag, field string, value any, takes func(*fault.Kind) bool, why string) error) (errs []error) {
+func (f *faultFlags) time(fs *pflag.FlagSet, give func(flag, field string, value any, takes func(*fault.Kind) bool, why func(*fault.Kind) string) error) (errs []error) {
 	for _, m := range fault.Modifiers() {
 		switch {
 		case m.Name == "attempts" && fs.Changed("attempts"):
-			errs = append(errs, give("attempts", m.Name, f.attempts, m.Takes, "whole connections or processes"))
+			errs = append(errs, give("attempts", m.Name, f.attempts, m.Takes, m.Why))
 		case m.Name == "pulse" && fs.Changed("pulse"):
-			errs = append(errs, give("pulse", m.Name, f.pulse.parts, m.Takes, "no edges"))
+			errs = append(errs, give("pulse", m.Name, f.pulse.parts, m.Takes, m.Why))
 		case m.Name == "after" && fs.Changed("after"):
 			after := map[string]any{"edge": f.after}
 			if fs.Changed("after-calls") {
 				after["calls"] = f.calls
 			}
-			errs = append(errs, give("after", m.Name, after, m.Takes, "no edges"))
+			errs = append(errs, give("after", m.Name, after, m.Takes, m.Why))
 		}
 	}
 	if fs.Changed("after-calls") && !fs.Changed("after") {

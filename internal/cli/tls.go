@@ -175,7 +175,7 @@ func (c *certificates) edge(t *experiment.TopologySpec, e experiment.Edge) *rela
 func (c *certificates) leaf(names []string) leafMaker {
 	return func(h *tls.ClientHelloInfo, leaf relay.Leaf) (*tls.Certificate, error) {
 		wanted := []string{strings.ToLower(strings.TrimSuffix(h.ServerName, "."))}
-		if h.ServerName == "" {
+		if !experiment.IsHost(wanted[0]) { // none, or none that a certificate can have
 			wanted = slices.Clone(names)
 			if host, _, err := net.SplitHostPort(h.Conn.LocalAddr().String()); err == nil && !slices.Contains(wanted, host) {
 				wanted = append(wanted, host)

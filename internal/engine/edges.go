@@ -181,7 +181,11 @@ func (e *Engine) served() *experiment.Topology {
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.guests)) {
 		s := e.guests[name].spec
-		t.Spec.Edges = append(t.Spec.Edges, experiment.Edge{From: s.From, To: s.To, Listen: s.Listen, Protocol: s.Protocol})
+		edge := experiment.Edge{From: s.From, To: s.To, Listen: s.Listen, Protocol: s.Protocol}
+		if s.TLS != nil && s.TLS.Certificate != nil {
+			edge.TLS = &experiment.EdgeTLS{}
+		}
+		t.Spec.Edges = append(t.Spec.Edges, edge)
 		if _, known := t.Spec.Services[s.To]; !known && s.To != experiment.Users {
 			t.Spec.Services[s.To] = experiment.Service{Address: s.Upstreams[0], Protocol: s.Protocol}
 		}

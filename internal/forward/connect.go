@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -150,7 +151,8 @@ func (d *Door) pass(w http.ResponseWriter, r *http.Request) {
 		Transport: d.http, FlushInterval: -1, ErrorLog: log.New(io.Discard, "", 0),
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", h.String()
-			p.Out.Host = r.URL.Host // RFC 9112, section 3.2.2: the target's, whatever the field says
+			p.Out.URL.RawQuery = p.In.URL.RawQuery // as it came: it is the callee's to read
+			p.Out.Host = r.URL.Host                // RFC 9112, section 3.2.2: the target's, whatever the field says
 			for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 				if v, ok := p.In.Header[name]; ok {
 					p.Out.Header[name] = v // as it came: nothing is added or taken
@@ -159,10 +161,33 @@ func (d *Door) pass(w http.ResponseWriter, r *http.Request) {
 			if _, ok := p.In.Header["User-Agent"]; !ok {
 				p.Out.Header["User-Agent"] = nil
 			}
+			sentOnce(p.Out)
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) { cut(w, err) },
 	}
 	p.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), hostKey{}, e)))
+}
+
+// sentOnce keeps the transport from sending a request again that an edge has not
+// answered: each of them is one request to the edge, and it is the caller's to retry.
+func sentOnce(r *http.Request) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		if r.Body == nil || r.Body == http.NoBody { // one that could be told to be empty is repeated
+			r.Body = io.NopCloser(strings.NewReader(""))
+		}
+		if r.Method == http.MethodTrace {
+			r.TransferEncoding = []string{"identity"} // else an empty chunked body
+		}
+	}
+	// They say that a request may be repeated. The transport knows them as they are
+	// spelled here, callees in any way.
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if v, ok := r.Header[name]; ok {
+			delete(r.Header, name)
+			r.Header[strings.ToLower(name)] = v
+		}
+	}
 }
 
 // cut ends the caller's connection as that to the edge has ended.

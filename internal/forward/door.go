@@ -99,6 +99,9 @@ func New(ctx context.Context, ln *net.TCPListener, c Config) (door *Door, err er
 	d.http = d.transport()
 	for _, s := range c.Hosts {
 		h, err := parseHost(s, 443)
+		if a, no := netip.ParseAddr(h.name); err == nil && no == nil {
+			err = permitted(a)
+		}
 		if err == nil {
 			_, err = d.edge(ctx, edgeKey{h, d.intercepts(h)})
 		}

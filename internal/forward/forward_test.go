@@ -169,13 +169,13 @@ func TestPlainRequests(t *testing.T) {
 	client := p.client()
 	for range 3 { // by turns on the same connections to the proxy
 		for name, host := range map[string]string{"a": a, "b": b} {
-			resp, err := client.Post("http://"+host+"/x//y?q=%41", "text/plain", strings.NewReader("body"))
+			resp, err := client.Post("http://"+host+"/x//y?q=%41;r&s=%zz", "text/plain", strings.NewReader("body"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			got, _ := io.ReadAll(resp.Body)
 			resp.Body.Close()
-			if want := name + " POST " + host + " /x//y?q=%41 body"; string(got) != want {
+			if want := name + " POST " + host + " /x//y?q=%41;r&s=%zz body"; string(got) != want {
 				t.Errorf("%q, not %q", got, want)
 			}
 		}
@@ -260,7 +260,7 @@ func (p *place) socks(to string, code byte) *net.TCPConn {
 
 func TestNeverCalled(t *testing.T) {
 	p := newPlace(t, func(c *Config) { c.MaxHosts = 1 })
-	for _, to := range []string{"169.254.169.254:80", "[fe80::1]:80", "[::ffff:169.254.169.254]:80", "[64:ff9b::a9fe:a9fe]:80", "[fd00:ec2::254]:80", "100.100.100.200:80", "0.0.0.0:80", "[::]:80", "224.0.0.1:80", "255.255.255.255:80", p.addr} {
+	for _, to := range []string{"169.254.169.254:80", "[fe80::1]:80", "[::ffff:169.254.169.254]:80", "[64:ff9b::a9fe:a9fe]:80", "[64:ff9b:1::a9fe:a9fe]:80", "[2002:a9fe:a9fe::1]:80", "[2001:0:4136:e378:8000:63bf:5601:5601]:80", "[::169.254.169.254]:80", "[::ffff:0:169.254.169.254]:80", "[fd00:ec2::254]:80", "100.100.100.200:80", "0.0.0.0:80", "[::]:80", "224.0.0.1:80", "255.255.255.255:80", p.addr} {
 		if _, status, body := p.connect(to); status != 403 || !strings.Contains(body, "never called") {
 			t.Errorf("%s: %d %s", to, status, body)
 		}
@@ -284,6 +284,13 @@ func TestNeverCalled(t *testing.T) {
 	p.socks("nowhere.example:80", socksUnreachable)
 	if n := len(p.engine.Edges()); n != 0 {
 		t.Errorf("%d edges were made", n)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(t.Context(), ln.(*net.TCPListener), Config{Edges: p.engine, From: "api", Hosts: []string{"169.254.169.254:80"}}); !errors.Is(err, errDenied) {
+		t.Errorf("one that is named beforehand: %v", err)
 	}
 	p.connect(p.echo())
 	if _, status, body := p.connect(p.echo()); status != 503 || !strings.Contains(body, "maxHosts") {

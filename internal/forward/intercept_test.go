@@ -114,6 +114,33 @@ func TestIntercepted(t *testing.T) {
 			}
 		})
 	}
+	t.Run("certificate", func(t *testing.T) {
+		roots := x509.NewCertPool()
+		roots.AddCert(ours.Certificate())
+		shake := func() error {
+			c, _, _ := p.connect("a.example:" + port)
+			return tls.Client(c, &tls.Config{RootCAs: roots, ServerName: "a.example"}).HandshakeContext(t.Context())
+		}
+		if err := shake(); err != nil {
+			t.Fatal(err)
+		}
+		in, err := p.engine.Inject(t.Context(), experiment.InjectRequest{Owner: "cli", Faults: []fault.Fault{
+			{Kind: "tls.certificate", Params: &fault.Certificate{Wrong: "expired"}, Target: fault.Target{Service: "dependency-a.example"}},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := shake(); err == nil || !strings.Contains(err.Error(), "expired") {
+			t.Errorf("hurt: %v", err)
+		}
+		over, err := p.engine.Lift(t.Context(), in.ID)
+		if r := over.Receipt(); err != nil || r.Matched != 1 || r.Injected != 1 {
+			t.Errorf("%+v %v", r, err)
+		}
+		if err := shake(); err != nil {
+			t.Errorf("healed: %v", err)
+		}
+	})
 	t.Run("another host", func(t *testing.T) { // passes through: the caller sees who it is
 		c, status, _ := p.connect("127.0.0.1:" + port)
 		if status != 200 {

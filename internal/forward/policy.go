@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/chaosctl/chaosctl/experiment"
 )
 
 // errDenied says that an address is never called.
@@ -76,11 +77,7 @@ var metadata = []netip.Addr{
 // permitted refuses addresses that no dependency has: those of this link (with the
 // metadata services there), of groups, and the other metadata services.
 func permitted(a netip.Addr) error {
-	a = a.Unmap()
-	if a.Is6() && nat64.Contains(a) { // an IPv4 address in disguise
-		b := a.As16()
-		a = netip.AddrFrom4([4]byte(b[12:]))
-	}
+	a = disguised(a.Unmap())
 	switch {
 	case !a.IsValid(), a.Zone() != "", a.IsLinkLocalUnicast(), a.IsMulticast(), a.IsInterfaceLocalMulticast(),
 		a == netip.AddrFrom4([4]byte{255, 255, 255, 255}), slices.Contains(metadata, a):
@@ -91,8 +88,38 @@ func permitted(a netip.Addr) error {
 	return nil
 }
 
-// nat64 is the prefix of IPv4 addresses behind a translator (RFC 6052).
-var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+// disguises are the prefixes of IPv6 addresses that stand for IPv4 ones, and where in
+// them those are.
+var disguises = []struct {
+	prefix netip.Prefix
+	at     int
+	flip   byte // what its bytes are mixed with
+}{
+	{netip.MustParsePrefix("64:ff9b::/96"), 12, 0},    // behind a translator (RFC 6052)
+	{netip.MustParsePrefix("64:ff9b:1::/48"), 12, 0},  // behind a local one (RFC 8215)
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), 12, 0}, // translated (RFC 2765)
+	{netip.MustParsePrefix("2002::/16"), 2, 0},        // 6to4 (RFC 3056)
+	{netip.MustParsePrefix("2001::/32"), 12, 0xff},    // Teredo (RFC 4380)
+	{netip.MustParsePrefix("::/96"), 12, 0},           // compatible (RFC 4291)
+}
+
+// disguised is the IPv4 address that an address stands for, else the address itself.
+func disguised(a netip.Addr) netip.Addr {
+	if !a.Is6() || a.IsLoopback() || a.IsUnspecified() {
+		return a
+	}
+	for _, d := range disguises {
+		if d.prefix.Contains(a) {
+			b := a.As16()
+			v4 := [4]byte(b[d.at:])
+			for i := range v4 {
+				v4[i] ^= d.flip
+			}
+			return netip.AddrFrom4(v4)
+		}
+	}
+	return a
+}
 
 // resolve finds the addresses of a host, for each call anew: a name that turned to
 // a denied address since the last is refused.
@@ -128,23 +155,7 @@ func (d *Door) resolve(ctx context.Context, text string) ([]netip.AddrPort, erro
 	return good, nil
 }
 
-// intercepts tells whether the TLS of a host is answered by us. A pattern without
-// a port means those that HTTPS is usual on.
+// intercepts tells whether the TLS of a host is answered by us.
 func (d *Door) intercepts(h host) bool {
-	if d.cfg.Leaf == nil {
-		return false
-	}
-	return slices.ContainsFunc(d.cfg.Intercept, func(pattern string) bool {
-		name, port, err := net.SplitHostPort(pattern)
-		if err != nil {
-			return (h.port == 443 || h.port == 8443) && fitsName(pattern, h.name)
-		}
-		return port == strconv.Itoa(int(h.port)) && fitsName(name, h.name)
-	})
-}
-
-// fitsName matches a name with a pattern, in which * stands for anything.
-func fitsName(pattern, name string) bool {
-	ok, err := path.Match(strings.ToLower(pattern), name)
-	return ok && err == nil
+	return d.cfg.Leaf != nil && experiment.Intercepted(d.cfg.Intercept, h.name, strconv.Itoa(int(h.port)))
 }

@@ -85,7 +85,7 @@ func TestClientSpeaksEveryRoute(t *testing.T) {
 	must("Faults", err)
 	status, err := c.Status(ctx)
 	must("Status", err)
-	if len(all) != 1 || len(status.Injections) != 1 || len(status.Edges) != 1 {
+	if len(all) != 1 || len(status.Injections) != 1 || len(status.Edges) != 2 {
 		t.Errorf("%+v %+v", all, status)
 	}
 	top, err := c.Topology(ctx)

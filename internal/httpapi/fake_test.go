@@ -64,6 +64,8 @@ func (f *fake) Status(context.Context) experiment.Status {
 		Edges: []experiment.EdgeStatus{{
 			Name: "api -> auth", From: "api", To: "auth", Protocol: experiment.HTTP, Upstream: "127.0.0.1:1",
 			Open: 3, Accepted: 5, Exchanges: 7, BytesIn: 11, BytesOut: 13,
+		}, {
+			Name: "api -> udp", From: "api", To: "udp", Protocol: experiment.UDP, Upstream: "127.0.0.1:2", Dropped: 2, Unreachable: 4,
 		}},
 		Injections: slices.Clone(f.live),
 	}

@@ -35,7 +35,7 @@ func newMetrics(c Config) *prometheus.Registry {
 type collector struct {
 	cfg Config
 
-	inForce, units, bytes, open, conns, exchanges, queries, runs, underWay, stuck, build *prometheus.Desc
+	inForce, units, bytes, open, conns, exchanges, lost, queries, runs, underWay, stuck, build *prometheus.Desc
 
 	mu    sync.Mutex
 	base  receipts            // of injections that are over
@@ -70,11 +70,12 @@ func newCollector(c Config) *collector {
 	return &collector{
 		cfg:       c,
 		inForce:   desc("faults_in_force", "Faults in force now.", "kind", "edge"),
-		units:     desc("fault_units_total", "Units (requests, connections, processes) that faults matched, hurt (injected) and spared (skipped).", "kind", "edge", "outcome"),
+		units:     desc("fault_units_total", "Units (requests, connections, datagrams, queries, processes) that faults matched, hurt (injected) and spared (skipped).", "kind", "edge", "outcome"),
 		bytes:     desc("edge_bytes_total", "Bytes from callers (in) and to callers (out).", "edge", "direction"),
 		open:      desc("edge_connections_open", "Connections open now.", "edge"),
 		conns:     desc("edge_connections_total", "Connections accepted.", "edge"),
-		exchanges: desc("edge_exchanges_total", "Requests seen on edges that see requests.", "edge"),
+		exchanges: desc("edge_exchanges_total", "Requests seen on edges that see requests, datagrams from callers on UDP edges.", "edge"),
+		lost:      desc("edge_datagrams_lost_total", "Datagrams that the relay of a UDP edge lost without a fault (dropped), and how often ICMP said that its callee cannot be reached (unreachable).", "edge", "why"),
 		queries:   desc("resolver_queries_total", "DNS queries that the resolver has seen (seen), that no upstream answered (unanswered), and that were dropped (lost).", "outcome"),
 		runs:      desc("runs_total", "Runs that have ended.", "outcome"),
 		underWay:  desc("runs_under_way", "Runs that go on now."),
@@ -88,7 +89,7 @@ func newCollector(c Config) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.inForce, c.units, c.bytes, c.open, c.conns, c.exchanges, c.queries, c.runs, c.underWay, c.stuck, c.build} {
+	for _, d := range []*prometheus.Desc{c.inForce, c.units, c.bytes, c.open, c.conns, c.exchanges, c.lost, c.queries, c.runs, c.underWay, c.stuck, c.build} {
 		ch <- d
 	}
 }
@@ -135,6 +136,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.open, float64(e.Open), e.Name)
 		count(c.conns, float64(e.Accepted), e.Name)
 		count(c.exchanges, float64(e.Exchanges), e.Name)
+		if e.Protocol == experiment.UDP {
+			count(c.lost, float64(e.Dropped), e.Name, "dropped")
+			count(c.lost, float64(e.Unreachable), e.Name, "unreachable")
+		}
 	}
 	if r := status.Resolver; r != nil {
 		count(c.queries, float64(r.Queries), "seen")

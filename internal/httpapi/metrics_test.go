@@ -23,7 +23,8 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 	}
-	expect("before", `chaosctl_stuck 0`, `chaosctl_build_info{commit="",goversion="go1",version="1.2.3"} 1`, `!chaosctl_faults_in_force{`, `!chaosctl_fault_units_total{`,
+	expect("before", `chaosctl_edge_datagrams_lost_total{edge="api -> udp",why="dropped"} 2`, `chaosctl_edge_datagrams_lost_total{edge="api -> udp",why="unreachable"} 4`,
+		`!chaosctl_edge_datagrams_lost_total{edge="api -> auth"`, `chaosctl_stuck 0`, `chaosctl_build_info{commit="",goversion="go1",version="1.2.3"} 1`, `!chaosctl_faults_in_force{`, `!chaosctl_fault_units_total{`,
 		`chaosctl_edge_bytes_total{direction="in",edge="api -> auth"} 11`, `chaosctl_edge_bytes_total{direction="out",edge="api -> auth"} 13`,
 		`chaosctl_edge_connections_open{edge="api -> auth"} 3`, `chaosctl_edge_connections_total{edge="api -> auth"} 5`,
 		`chaosctl_edge_exchanges_total{edge="api -> auth"} 7`, `chaosctl_runs_total{outcome="pass"} 0`, `chaosctl_runs_under_way 0`, `go_goroutines `, `process_`)

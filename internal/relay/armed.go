@@ -268,6 +268,18 @@ func (h *hit) end() {
 	t.mu.Unlock()
 }
 
+// quit is end for a unit that an effect is taken off; one that it has not hurt by then
+// counts as skipped.
+func (h *hit) quit() {
+	if !h.acted.Load() {
+		t := h.tally()
+		t.mu.Lock()
+		t.receipt.Skipped++
+		t.mu.Unlock()
+	}
+	h.end()
+}
+
 // stage returns the unit's stage for a way, nil if there is none.
 func (h *hit) stage(way Way) Stage {
 	s, ok := h.Effect.(Stager)

@@ -295,19 +295,3 @@ func (b *callBody) stop(w http.ResponseWriter) {
 		<-b.early.stopped
 	}
 }
-
-// drain reads what is left of the body of a request that the relay has answered, so
-// that the next may follow on its connection: the server, which would do so, trips
-// over its own watch for callers who leave when it is full duplex.
-func (x *exchange) drain() {
-	if x.record.EndedBy != "relay" || x.stream || x.r.Body == http.NoBody || x.r.Header.Get("Expect") != "" {
-		return
-	}
-	x.conn.SetReadDeadline(time.Now().Add(lingerTime))
-	io.CopyN(io.Discard, x.r.Body, drainLimit)
-	x.conn.SetReadDeadline(time.Time{})
-}
-
-// drainLimit is how much of a body is drained; with more of it left, the connection
-// ends.
-const drainLimit = 256 << 10

@@ -81,6 +81,7 @@ func (h *httpEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.draw(a)
 	}
 	defer x.comeBack()
+	defer x.partWays()
 	defer x.finish()
 	defer func() { x.stamp(&x.record) }()
 	// An answer may begin before the request has ended, as the callee likes.
@@ -155,7 +156,7 @@ func (x *exchange) drop(a *armed) {
 		}
 		x.hits = append(x.hits[:i:i], x.hits[i+1:]...)
 		x.applied = append(x.applied, names([]*hit{h})...)
-		h.end()
+		h.quit()
 		for _, q := range x.queues {
 			q.drop(a)
 		}
@@ -256,6 +257,7 @@ func (x *exchange) serve() error {
 		if !x.stream {
 			x.w.Header().Set("Connection", "close") // what follows may be meant for the tunnel
 		}
+		x.record.Status, x.record.EndedBy = http.StatusNotImplemented, "relay"
 		http.Error(x.w, "this is a relay of chaosctl on "+x.edge.edge.name+"; it makes no tunnels", http.StatusNotImplemented)
 		return nil
 	}

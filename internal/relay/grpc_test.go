@@ -180,7 +180,10 @@ func TestGRPCUnhurt(t *testing.T) {
 
 func TestGRPCDeadlineAndCancel(t *testing.T) {
 	r := newRPC(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	if _, _, _, err := r.unary("Echo", nil); err != nil { // the deadline is not for connecting
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	s := r.stream(ctx, "Wait")
 	var m []byte
@@ -190,7 +193,7 @@ func TestGRPCDeadlineAndCancel(t *testing.T) {
 	if err := <-r.gone; err == nil {
 		t.Error("the callee did not see the deadline")
 	}
-	until(t, "an exchange", func() bool { return len(r.exchanges()) == 1 })
+	until(t, "two exchanges", func() bool { return len(r.exchanges()) == 2 })
 	ctx, cancel = context.WithCancel(t.Context())
 	s = r.stream(ctx, "Wait")
 	if _, err := s.Header(); err != nil {
@@ -203,9 +206,9 @@ func TestGRPCDeadlineAndCancel(t *testing.T) {
 	if err := <-r.gone; err != context.Canceled {
 		t.Errorf("the callee saw %v", err)
 	}
-	until(t, "two exchanges", func() bool { return len(r.exchanges()) == 2 })
+	until(t, "three exchanges", func() bool { return len(r.exchanges()) == 3 })
 	// The callee knows the deadline, too, and may be the first.
-	if x := r.exchanges()[1]; x.EndedBy != "caller" || *x.GRPC != -1 {
+	if x := r.exchanges()[2]; x.EndedBy != "caller" || *x.GRPC != -1 {
 		t.Errorf("%+v", x)
 	}
 }

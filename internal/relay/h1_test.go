@@ -75,6 +75,10 @@ var dialogues = map[string]dialogue{
 	"answer names hops":         {says: get, answers: []string{"HTTP/1.1 200 OK\r\nConnection: X-Hop, Upgrade\r\nX-Hop: 1\r\nUpgrade: h2\r\nContent-Length: 2\r\n\r\nok"}},
 	"answer in the midst":       {says: "POST / HTTP/1.1\r\nHost: auth\r\nContent-Length: 50\r\n\r\nhello", answers: []string{"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"}},
 
+	"padded chunks":        {says: "PUT / HTTP/1.1\r\nHost: auth\r\nTransfer-Encoding: chunked\r\n\r\n0000000000000003\r\nabc\r\n0\r\n\r\n", answers: []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0000000000000003\r\nabc\r\n0000000000000000\r\n\r\n"}},
+	"many interim answers": {says: get, answers: []string{strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 20) + yes}},
+	"no status":            {says: get, answers: []string{"HTTP/1.1 000 None\r\nContent-Length: 0\r\n\r\n" + resets}},
+
 	"HTTP/1.0":               {slow: true, says: "GET / HTTP/1.0\r\nHost: auth\r\n\r\n", answers: []string{yes}},
 	"Connection: close":      {slow: true, says: "GET / HTTP/1.1\r\nHost: auth\r\nConnection: close\r\n\r\n", answers: []string{yes}},
 	"absolute":               {slow: true, says: "GET http://auth/x HTTP/1.1\r\nHost: auth\r\n\r\n", answers: []string{yes}},
@@ -90,6 +94,9 @@ var dialogues = map[string]dialogue{
 	"GET with a body":        {slow: true, says: "GET / HTTP/1.1\r\nHost: auth\r\nContent-Length: 4\r\n\r\nbody", answers: []string{yes}},
 	"CONNECT":                {slow: true, says: "CONNECT auth:80 HTTP/1.1\r\nHost: auth\r\n\r\n"},
 	"no HTTP at all":         {slow: true, says: "\x16\x03\x01\x02\x00\x01\x00"},
+	"a tab before a coding":  {slow: true, says: "PUT / HTTP/1.1\r\nHost: auth\r\nTransfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n", answers: []string{yes}},
+	"blanks behind a length": {slow: true, says: "PUT / HTTP/1.1\r\nHost: auth\r\nContent-Length: 1 \r\n\r\na", answers: []string{yes}},
+	"empty line after body":  {slow: true, says: "POST / HTTP/1.1\r\nHost: auth\r\nContent-Length: 1\r\n\r\na\r\n" + get, answers: []string{yes, yes}},
 	"long head":              {says: "GET / HTTP/1.1\r\nHost: auth\r\nA: " + strings.Repeat("b", 12<<10) + "\r\n\r\n", answers: []string{yes}},
 	"a bomb":                 {slow: true, says: "GET / HTTP/1.1\r\nHost: auth\r\nA: " + strings.Repeat("b", 70<<10) + "\r\n\r\n"},
 	"odd after plain":        {slow: true, says: get + "GET / HTTP/1.1\r\nHost: auth\r\nTE: trailers\r\nConnection: te\r\n\r\n" + get, answers: []string{yes, yes, yes}},
@@ -237,6 +244,9 @@ func (d dialogue) listen(c *net.TCPConn, note func(string, ...any)) (open bool) 
 func listed(h http.Header) []string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(h)) {
+		if name == "Date" { // the relay's own; no callee here sends one
+			continue
+		}
 		all = append(all, fmt.Sprint(name, h[name]))
 	}
 	return all

@@ -146,7 +146,7 @@ func (m *h1Body) sizeLine(c byte) (keep, ok bool) {
 	if d, hex := unhex(c); hex && m.state == chunkSize {
 		m.digits++
 		m.left = m.left<<4 | uint64(d)
-		return true, m.digits <= 15
+		return true, m.digits <= 16 && m.left < 1<<60
 	}
 	if m.digits == 0 {
 		return false, false

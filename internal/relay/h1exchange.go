@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"time"
@@ -8,10 +9,8 @@ import (
 	"github.com/chaosctl/chaosctl/fault"
 )
 
-// interimMost is how many interim answers may come before the answer.
-const interimMost = 5
-
-// answerHeadMost is how long the head of an answer may be, in bytes.
+// answerHeadMost is how long the head of an answer may be, in bytes, and so may be all
+// interim answers before it.
 const answerHeadMost = 1 << 20
 
 // h1Exchange is one request and its answer on the fast path.
@@ -23,8 +22,8 @@ type h1Exchange struct {
 	resp    h1Head
 	up      h1Body
 	down    h1Body
-	status  int // 0 before the answer
-	interim int
+	status  int  // 0 before the answer
+	interim int  // bytes of answers before the answer
 	closes  bool // the connection ends with it
 	by      string
 	start   time.Time
@@ -71,6 +70,9 @@ func (c *h1Conn) found(v verdict, b []byte, own bool) bool {
 		c.loop.setAlarm(&c.hour, time.Time{})
 	}
 	if v == unusual {
+		if c.served > 0 { // an empty line after a body; the server knows of none
+			b = bytes.TrimPrefix(b, []byte("\r\n"))
+		}
 		c.handOver(b, false)
 		return false
 	}
@@ -82,7 +84,8 @@ func (c *h1Conn) found(v verdict, b []byte, own bool) bool {
 
 // request forwards the request at the start of b, once the callee is there.
 func (c *h1Conn) request(b []byte, own bool) bool {
-	if c.stage == open && !c.ends[Down].readable {
+	// On a new connection it is asked whatever it says, not dialled anew for ever.
+	if c.stage == open && (c.served == 0 || !c.ends[Down].readable) {
 		return c.forward(b, own)
 	}
 	if !own {
@@ -325,7 +328,7 @@ func (x *h1Exchange) bodyFraming() framing {
 // interim passes an interim answer on, and looks at what follows it.
 func (c *h1Conn) interim(b []byte, at int) bool {
 	x := &c.x
-	if x.interim++; x.interim > interimMost || x.resp.status == 101 {
+	if x.interim += x.resp.size; x.interim > answerHeadMost || x.resp.status == 101 {
 		c.fail(Reset)
 		return true
 	}

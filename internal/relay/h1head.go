@@ -257,7 +257,7 @@ func (h *h1Head) field(b, name []byte, value, line span, answer bool) bool {
 	case 14:
 		if is(name, "content-length") {
 			n, ok := decimal(v)
-			ok = ok && h.length < 0
+			ok = ok && h.length < 0 && plainly(b, name, value, line)
 			h.length = n
 			return ok
 		}
@@ -268,7 +268,7 @@ func (h *h1Head) field(b, name []byte, value, line span, answer bool) bool {
 		if is(name, "transfer-encoding") {
 			once := !h.chunks
 			h.chunks = true
-			return once && is(v, "chunked")
+			return once && is(v, "chunked") && plainly(b, name, value, line)
 		}
 	case 18:
 		return !is(name, "proxy-authenticate")
@@ -276,6 +276,13 @@ func (h *h1Head) field(b, name []byte, value, line span, answer bool) bool {
 		return !is(name, "proxy-authorization")
 	}
 	return true
+}
+
+// plainly tells whether a field is written as everybody writes it. Of other blanks some
+// readers make another value, which for the length of a body is too much.
+func plainly(b, name []byte, value, line span) bool {
+	before := b[line.from+len(name)+1 : value.from]
+	return value.to+2 == line.to && (len(before) == 0 || string(before) == " ")
 }
 
 // cut leaves a line out.

@@ -112,6 +112,9 @@ func (c *h1Conn) readAnew(b []byte) (verdict, []byte, error) {
 	}
 	asked := &http.Request{Method: string(c.x.req.method.of(c.x.head))}
 	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(b[:end])), asked)
+	if err == nil && resp.StatusCode < 100 {
+		err = errFraming
+	}
 	if err != nil {
 		return unusual, nil, err
 	}

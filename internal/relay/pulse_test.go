@@ -43,7 +43,8 @@ func TestPulseComesAndGoes(t *testing.T) {
 	if took := time.Since(start); turns != 5 || took < 4*phase {
 		t.Errorf("%d turns after %s", turns, took)
 	}
-	if r, _ := w.edge.Receipt("p"); r.Matched != hurt || r.Injected != hurt || spared == 0 {
+	// One that was drawn at the end of a pulse may not have been hurt in time.
+	if r, _ := w.edge.Receipt("p"); r.Matched != hurt+r.Skipped || r.Injected != hurt || r.Skipped > 2 || spared == 0 {
 		t.Errorf("%d were hurt and %d were not; receipt %+v", hurt, spared, r)
 	}
 	lift(t, w.edge, "p")

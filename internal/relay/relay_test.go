@@ -694,20 +694,21 @@ func TestSwallowedAnswersDoNotCount(t *testing.T) {
 }
 
 func TestResetAfter(t *testing.T) {
+	const later = 500 * time.Millisecond
 	w := newWorld(t)
 	e := w.open("a", "b", experiment.TCP, echo(t))
 	c := dial(t, e.Spec().Listen)
 	ping(t, c)
 	start := time.Now()
-	arm(t, e, "rst", ender{100 * time.Millisecond, relay.Reset})
+	arm(t, e, "rst", ender{later, relay.Reset})
 	ping(t, c)
-	if _, err := c.Read(make([]byte, 1)); !isReset(err) || time.Since(start) < 100*time.Millisecond {
+	if _, err := c.Read(make([]byte, 1)); !isReset(err) || time.Since(start) < later {
 		t.Errorf("open connection: %v after %s", err, time.Since(start))
 	}
 	c = dial(t, e.Spec().Listen)
 	ping(t, c)
 	lift(t, e, "rst") // before its time
-	if !silent(t, c, 200*time.Millisecond) {
+	if !silent(t, c, 2*later) {
 		t.Error("hurt after the lift")
 	}
 	if r := receipt(t, e, "rst"); r.Matched != 2 || r.Injected != 1 {

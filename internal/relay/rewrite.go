@@ -102,6 +102,9 @@ func (x *exchange) answer(h *hit) *http.Response {
 // rewrite lets the effects on the exchange change the callee's answer, or lose it:
 // then the caller has lost its connection, and the error is errCut.
 func (x *exchange) rewrite(resp *http.Response) (*http.Response, error) {
+	if resp.StatusCode < 100 {
+		return nil, x.failed(errFraming) // no server writes that
+	}
 	if !x.drawn.Load() || resp.StatusCode == http.StatusSwitchingProtocols {
 		return resp, nil
 	}

@@ -86,7 +86,7 @@ type Set struct {
 	report  func(experiment.Exchange)
 	listens bool // report tells somebody
 	full    func(edge string)
-	tlsSaid said
+	sayTLS  func(edge string, err error)
 	doors   doors
 	budget  budget
 	slots   *slots
@@ -120,7 +120,7 @@ func NewSet(o Options) *Set {
 	if o.QueueBytes <= 0 {
 		o.QueueBytes = budgetSize
 	}
-	return &Set{budget: budget{most: o.QueueBytes}, report: o.Exchange, tlsSaid: said{say: o.TLS}, listens: listens, full: o.Full, slots: newSlots(fileLimit()), dialTime: dialTime, headTime: headTimeout, edges: map[string]*Edge{}, held: map[string]bool{}}
+	return &Set{budget: budget{most: o.QueueBytes}, report: o.Exchange, sayTLS: o.TLS, listens: listens, full: o.Full, slots: newSlots(fileLimit()), dialTime: dialTime, headTime: headTimeout, edges: map[string]*Edge{}, held: map[string]bool{}}
 }
 
 // Open opens edges, all or none: if one cannot listen, the error names it with
@@ -231,7 +231,8 @@ func (s *Set) open(ctx context.Context, spec Spec) (*Edge, error) {
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if spec.TLS != nil {
 		e.tls = newTLSSide(e)
-		e.sayTLS = func(err error) { s.tlsSaid.once(name, err) }
+		own := &said{say: s.sayTLS}
+		e.sayTLS = func(err error) { own.once(name, err) }
 	}
 	if spec.Protocol.SeesRequests() {
 		e.http = newHTTPEdge(e)

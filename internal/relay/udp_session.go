@@ -166,6 +166,7 @@ func (s *session) send(way Way, b []byte) {
 	over := s.over
 	s.mu.Unlock()
 	if over {
+		s.udp.dropped.Add(1)
 		return
 	}
 	n := uint64(len(b)) // counted first: who has got it finds it counted

@@ -386,6 +386,29 @@ func TestUDPLiftLetsGo(t *testing.T) {
 	}
 }
 
+// What waits for a session that has ended by then is lost, and counted.
+func TestUDPEndedSessionDrops(t *testing.T) {
+	up, _ := echoer(t, "", "127.0.0.1:0")
+	set, e, _ := udpSet(t, relay.Options{}, relay.Spec{Upstreams: []string{up}})
+	c := caller(t, e.Spec().Listen)
+	if err := e.Arm(relay.Armed{ID: "slow", Name: "slow", Effect: later(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	const n = 5
+	for range n {
+		c.Write([]byte("x"))
+	}
+	waitFor(t, func() bool { r, _ := e.Receipt("slow"); return r.Injected == n })
+	set.CloseConnection(set.Connections("")[0].ID, false)
+	if err := e.Lift("slow"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return set.Queued() == 0 && served(set).Dropped == n })
+	if s := served(set); s.BytesOut != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // What waits is bounded; what does not fit is lost and counted. A shutdown sends what
 // waits.
 func TestUDPQueueIsBounded(t *testing.T) {

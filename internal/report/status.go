@@ -73,6 +73,21 @@ func (p *printer) edges(edges []experiment.EdgeStatus) {
 			cell{text: fmt.Sprint(e.Open)}, cell{text: count(seen)}, cell{text: faults, tone: tn})
 	}
 	t.write(p, 2)
+	p.bullets(2, "!", losses(edges), toneWarn)
+}
+
+// losses says what UDP edges have lost without a fault.
+func losses(edges []experiment.EdgeStatus) []string {
+	var all []string
+	for _, e := range edges {
+		if e.Dropped > 0 {
+			all = append(all, fmt.Sprintf("%s: the relay itself lost %s (no room, or nobody there)", e.Name, plural(e.Dropped, "datagram")))
+		}
+		if e.Unreachable > 0 {
+			all = append(all, fmt.Sprintf("%s: the callee could not be reached, told %s by ICMP", e.Name, plural(e.Unreachable, "time")))
+		}
+	}
+	return all
 }
 
 // resolver is shown if there is one.
@@ -89,6 +104,12 @@ func (p *printer) resolver(r *experiment.ResolverStatus) {
 	t.head("LISTEN", "UPSTREAMS", "SEEN", "UNANSWERED", "FAULTS")
 	t.add(cell{text: r.Listen}, cell{text: strings.Join(r.Upstreams, ",")}, cell{text: count(r.Queries)}, cell{text: count(r.Unanswered)}, cell{text: faults, tone: tn})
 	t.write(p, 2)
+	if r.Problem != "" {
+		p.bullets(2, "!", []string{"the last query that no upstream answered: " + r.Problem}, toneWarn)
+	}
+	if r.Lost > 0 {
+		p.bullets(2, "!", []string{fmt.Sprintf("the resolver itself lost %s: too many were under way", plural(r.Lost, "query"))}, toneWarn)
+	}
 }
 
 func (p *printer) inForce(s *experiment.Status) {

@@ -223,7 +223,7 @@ func TestFailover(t *testing.T) {
 				t.Errorf("%s", a)
 			}
 		}
-		if s := p.resolver.Status(); s.Unanswered != 2 {
+		if s := p.resolver.Status(); s.Unanswered != 2 || !strings.Contains(s.Problem, "upstream 127.0.0.1:") {
 			t.Errorf("%+v", s)
 		}
 	})

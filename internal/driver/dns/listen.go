@@ -47,9 +47,11 @@ func (r *Resolver) serveUDP() {
 		}
 		r.all.Go(func() {
 			defer func() { <-underWay }()
-			if a := r.handle(r.ctx, raw, false); a != nil {
-				_, _ = r.udp.WriteToUDPAddrPort(a, from) // whoever asked may be gone
-			}
+			r.answering(func() {
+				if a := r.handle(r.ctx, raw, false); a != nil {
+					_, _ = r.udp.WriteToUDPAddrPort(a, from) // whoever asked may be gone
+				}
+			})
 		})
 	}
 }
@@ -109,14 +111,16 @@ func (r *Resolver) serveConn(c *net.TCPConn) {
 		piped <- struct{}{}
 		all.Go(func() {
 			defer func() { <-piped }()
-			a := r.handle(ctx, raw, true)
-			if a == nil {
-				return
-			}
-			writing.Lock()
-			defer writing.Unlock()
-			_ = c.SetWriteDeadline(time.Now().Add(readTime))
-			_, _ = c.Write(frame(a)) // whoever asked may be gone
+			r.answering(func() {
+				a := r.handle(ctx, raw, true)
+				if a == nil {
+					return
+				}
+				writing.Lock()
+				defer writing.Unlock()
+				_ = c.SetWriteDeadline(time.Now().Add(readTime))
+				_, _ = c.Write(frame(a)) // whoever asked may be gone
+			})
 		})
 	}
 	switch {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ const (
 	maxUnderWay     = 16384 // queries by UDP; what comes beyond is lost, as UDP may
 	maxHeld         = 8192  // queries that wait for a delay to end; further ones are lost
 	keepEnded       = 1000  // receipts of faults that are over
+	settleTime      = time.Second
 )
 
 // Resolver is a resolver that is open. Its methods may be called concurrently.
@@ -51,7 +53,11 @@ type Resolver struct {
 	stop context.CancelFunc
 	all  sync.WaitGroup
 
+	busy  atomic.Int64  // queries that are being answered
+	quiet chan struct{} // told when there are none any more
+
 	queries, unanswered, lost atomic.Uint64
+	problem                   atomic.Value // string: why the last query was not answered
 
 	force   atomic.Pointer[[]*armed] // in the order of their coming
 	control sync.Mutex               // held for changing what is in force
@@ -63,7 +69,7 @@ type Resolver struct {
 // Open listens and answers from when it returns. The error says what would have
 // to be different.
 func Open(ctx context.Context, o Options) (*Resolver, error) {
-	r := &Resolver{listen: o.Listen, held: make(chan struct{}, maxHeld), known: map[string]*armed{}}
+	r := &Resolver{listen: o.Listen, held: make(chan struct{}, maxHeld), quiet: make(chan struct{}, 1), known: map[string]*armed{}}
 	r.force.Store(new([]*armed))
 	r.ctx, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	var err error
@@ -128,9 +134,10 @@ func (r *Resolver) Addr() string { return r.addr.String() }
 
 // Status says what it has done so far.
 func (r *Resolver) Status() experiment.ResolverStatus {
+	problem, _ := r.problem.Load().(string)
 	return experiment.ResolverStatus{
 		Listen: r.Addr(), Upstreams: r.up.names(), Queries: r.queries.Load(),
-		Unanswered: r.unanswered.Load(), Lost: r.lost.Load(),
+		Unanswered: r.unanswered.Load(), Problem: problem, Lost: r.lost.Load(),
 	}
 }
 
@@ -143,6 +150,7 @@ func (r *Resolver) Close() error {
 	}
 	r.force.Store(new([]*armed))
 	r.control.Unlock()
+	r.settle()
 	r.stop()
 	err := errors.Join(r.udp.Close(), r.tcp.Close())
 	r.all.Wait()
@@ -151,6 +159,33 @@ func (r *Resolver) Close() error {
 		return fmt.Errorf("close the resolver: %w", err)
 	}
 	return nil
+}
+
+// answering does what answers one query.
+func (r *Resolver) answering(do func()) {
+	r.busy.Add(1)
+	defer func() {
+		if r.busy.Add(-1) == 0 {
+			select {
+			case r.quiet <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	do()
+}
+
+// settle waits a moment for the answers to queries that were held until now.
+func (r *Resolver) settle() {
+	t := time.NewTimer(settleTime)
+	defer t.Stop()
+	for r.busy.Load() > 0 {
+		select {
+		case <-r.quiet:
+		case <-t.C:
+			return
+		}
+	}
 }
 
 // handle finds an answer to a message; nil is none. It may block until ctx ends.
@@ -225,6 +260,7 @@ func (r *Resolver) ask(ctx context.Context, q *query) []byte {
 		if ctx.Err() != nil {
 			return nil
 		}
+		r.problem.Store(strings.ReplaceAll(err.Error(), "\n", "; "))
 		r.unanswered.Add(1)
 		return q.failed()
 	}

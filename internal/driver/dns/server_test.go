@@ -302,7 +302,7 @@ func TestThousandsWait(t *testing.T) {
 // Closing waits for nobody: what waits or is asked ends at once.
 func TestCloseEndsAll(t *testing.T) {
 	up := newUpstream(t)
-	p := newPlace(t)
+	p := placeOn(t, up, driverdns.Options{Upstreams: []string{up.addr}})
 	p.arm(p.fault(fault.DNSDelay, wait(time.Hour)))
 	up.mute.Store(true)
 	c, err := net.Dial("tcp", p.addr)
@@ -321,6 +321,35 @@ func TestCloseEndsAll(t *testing.T) {
 	c.SetDeadline(time.Now().Add(patience))
 	if n, _ := c.Read(make([]byte, 1)); n != 0 {
 		t.Error("it was answered")
+	}
+}
+
+// A query that a delay has held until the close is still answered.
+func TestCloseAnswersWhatWasHeld(t *testing.T) {
+	p := newPlace(t)
+	p.arm(p.fault(fault.DNSDelay, wait(time.Hour)))
+	for _, network := range []string{"udp", "tcp"} {
+		c, err := net.Dial(network, p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		q := queries(t)["A"]
+		if network == "tcp" {
+			q = append(binary.BigEndian.AppendUint16(nil, uint16(len(q))), q...)
+		}
+		for before := p.resolver.Status().Queries; p.resolver.Status().Queries == before; time.Sleep(time.Millisecond) {
+			c.Write(q)
+		}
+		defer func() {
+			c.SetDeadline(time.Now().Add(patience))
+			if n, err := c.Read(make([]byte, 512)); n == 0 {
+				t.Errorf("%s: not answered: %v", network, err)
+			}
+		}()
+	}
+	if err := p.resolver.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -37,6 +37,8 @@ type words struct {
 	// emulated is touches on edges that only imitate what happens; empty for kinds
 	// that do it for real everywhere.
 	emulated string
+	// datagrams are the words for edges that pass datagrams, where they are others.
+	datagrams *words
 	// undoes ends "the effect is taken out of the relay; ..."; it may be empty.
 	undoes string
 }
@@ -125,6 +127,9 @@ func (d *Driver) Plan(_ context.Context, f fault.Fault) (driver.Change, error) {
 		}
 	}
 	w := s.words(f.Params)
+	if w.datagrams != nil && spec.Protocol == experiment.UDP {
+		w = *w.datagrams
+	}
 	touches := w.touches
 	if w.emulated != "" && spec.Protocol != experiment.UDP {
 		touches = w.emulated
@@ -158,6 +163,8 @@ func cannot(k *fault.Kind, e relay.Effect, m *fault.Match, s relay.Spec) string 
 		return sees + ", the kind acts on connections and their bytes (protocol: tcp or http)"
 	case p == experiment.UDP && refuser != nil && refuser.Refuses():
 		return sees + "; a socket that refuses hears nobody, so no session can be kept open (leave out keepOpen)"
+	case greets && p == experiment.Auto:
+		return "the edge is auto and has to read what comes first, the fault must not (protocol: tcp)"
 	case (raw || greets) && p == experiment.HTTP:
 		return fmt.Sprintf("the edge is %s and passes requests on connections of its own, the fault needs the caller's bytes as they come (protocol: tcp)", p)
 	case m == nil:
@@ -183,6 +190,10 @@ func whom(f fault.Fault, k *fault.Kind, p experiment.Protocol) string {
 		unit = "sessions"
 	case p == experiment.UDP:
 		unit = "datagrams"
+	case p == experiment.Auto && k.BytesOnly:
+		unit = "connections that carry no requests"
+	case p == experiment.Auto && !k.HTTPOnly && !k.WholeConnections && f.Attempts == "" && !(f.Match != nil && f.Match.OnRequests()):
+		unit = "exchanges and connections that carry none"
 	case p.SeesRequests() && !k.WholeConnections:
 		unit = "exchanges"
 	}

@@ -292,6 +292,25 @@ func TestPlanSaysItInWords(t *testing.T) {
 	}
 }
 
+// An edge that finds out by itself says which of its connections are meant.
+func TestPlanSaysWhomOnAuto(t *testing.T) {
+	p := newPlace(t, experiment.Auto, "127.0.0.1:9")
+	late := p.fault(fault.NetLatency, func(q fault.Params) { q.(*fault.Latency).Delay = fault.Duration(time.Second) })
+	some, tries := late, late
+	some.Match, tries.Attempts = &fault.Match{Path: "/x"}, "1"
+	for says, f := range map[string]fault.Fault{
+		"on all connections that carry no requests":        p.fault(fault.NetLoss, nil),
+		"on all exchanges and connections that carry none": late,
+		"on all exchanges that match /x":                   some,
+		"on all exchanges, in attempt 1 of each call":      tries,
+		"the callee never sees them, on all exchanges":     p.fault(fault.HTTPStatus, func(q fault.Params) { q.(*fault.Status).Code = 503 }),
+	} {
+		if c, err := p.driver.Plan(t.Context(), f); err != nil || !strings.HasSuffix(c.Touches, says) {
+			t.Errorf("%s: %q (%v) does not end in %q", f.Kind, c.Touches, err, says)
+		}
+	}
+}
+
 func TestProtectIsHonouredOrRefused(t *testing.T) {
 	p := httpPlace(t)
 	apply := func(f fault.Fault) (driver.Change, error) {

@@ -18,6 +18,7 @@ var _ = serve(fault.NetBandwidth,
 		if p.Scope == fault.PerEdge {
 			w.touches += " in all"
 		}
+		w.datagrams = &words{touches: w.touches, undoes: "datagrams that wait leave at once"}
 		return w
 	})
 

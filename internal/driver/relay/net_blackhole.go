@@ -10,9 +10,11 @@ import (
 var _ = serve(fault.NetBlackhole,
 	func(*fault.Blackhole) relay.Effect { return hole{} },
 	func(*fault.Blackhole) words {
+		const touches = "what callers send on %s is swallowed, and nothing comes back"
 		return words{
-			touches: "what callers send on %s is swallowed, and nothing comes back",
-			undoes:  "connections that have lost bytes are closed",
+			touches:   touches,
+			undoes:    "connections that have lost bytes are closed",
+			datagrams: &words{touches: touches},
 		}
 	})
 

@@ -14,11 +14,14 @@ var _ = serve(fault.NetKill,
 		if verb == "" {
 			verb = "reset"
 		}
-		w := words{touches: "connections that are open on %s are " + verb + ", once"}
+		often := ", once"
 		if p.Every > 0 {
-			w.touches = "connections that are open on %s are " + verb + ", every " + p.Every.String()
+			often = ", every " + p.Every.String()
 		}
-		return w
+		return words{
+			touches:   "connections that are open on %s are " + verb + often,
+			datagrams: &words{touches: "sessions that are open on %s are ended" + often},
+		}
 	})
 
 // killer ends connections that are open.

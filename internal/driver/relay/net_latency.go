@@ -22,6 +22,7 @@ var _ = serve(fault.NetLatency,
 		if p.Reorder {
 			w.touches += ", and may overtake each other"
 		}
+		w.datagrams = &words{touches: w.touches, undoes: "datagrams that wait leave at once, in order"}
 		return w
 	})
 

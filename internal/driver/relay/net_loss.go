@@ -20,6 +20,7 @@ var _ = serve(fault.NetLoss,
 		if p.Burst > 1 {
 			w.touches += fmt.Sprintf(", %.4g in a row", p.Burst)
 		}
+		w.datagrams = &words{touches: w.touches}
 		return w
 	})
 

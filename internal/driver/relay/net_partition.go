@@ -15,16 +15,22 @@ var _ = serve(fault.NetPartition,
 	},
 	func(p *fault.Partition) words {
 		if p.Mode == fault.CutReject {
-			return words{touches: "%s is cut: connections are refused, and open ones reset", undoes: "the relay listens again"}
+			return words{
+				touches: "%s is cut: connections are refused, and open ones reset", undoes: "the relay listens again",
+				datagrams: &words{touches: "%s is cut: datagrams are refused (ICMP), and sessions end", undoes: "the relay takes datagrams again"},
+			}
 		}
-		w := words{undoes: "bytes that were held go on"}
+		w := words{undoes: "bytes that were held go on", datagrams: &words{}}
 		switch request, response := p.Stops(); {
 		case request && response:
 			w.touches = "%s is cut: bytes are held both ways, and nobody is dialled"
+			w.datagrams.touches = "%s is cut: datagrams are lost both ways"
 		case request:
 			w.touches = "%s is cut from caller to callee: requests are held, and nobody is dialled"
+			w.datagrams.touches = "%s is cut from caller to callee: datagrams of requests are lost"
 		default:
 			w.touches = "%s is cut from callee to caller: answers are held"
+			w.datagrams.touches = "%s is cut from callee to caller: datagrams of answers are lost"
 		}
 		return w
 	})

@@ -97,17 +97,22 @@ func (p *place) volley(c *net.UDPConn, n int, will func() int, quiet time.Durati
 // all says that each datagram is answered.
 func all(n int) func() int { return func() int { return n } }
 
-// receipt waits for nothing: what was sent has been counted.
+// receipt is one that adds up: it waits for the datagram that is just being decided on.
 func (p *place) receipt(c driver.Change) fault.Receipt {
 	p.Helper()
-	s, err := p.driver.Inspect(p.Context(), c)
-	if err != nil {
-		p.Fatal(err)
+	for start := time.Now(); ; runtime.Gosched() {
+		s, err := p.driver.Inspect(p.Context(), c)
+		if err != nil {
+			p.Fatal(err)
+		}
+		r := s.Receipt
+		if r.Unit == fault.Datagram && r.Matched == r.Injected+r.Skipped {
+			return r
+		}
+		if time.Since(start) > patience {
+			p.Fatalf("the receipt is %+v", r)
+		}
 	}
-	if r := s.Receipt; r.Unit != fault.Datagram || r.Matched != r.Injected+r.Skipped {
-		p.Errorf("the receipt is %+v", r)
-	}
-	return s.Receipt
 }
 
 // unhurt tells what is wrong with the echoes of n datagrams.
@@ -173,6 +178,36 @@ func TestUDPRefuses(t *testing.T) {
 	for _, k := range []*fault.Kind{fault.NetLoss, fault.NetCorrupt} {
 		if _, err := web.driver.Plan(t.Context(), web.fault(k, nil)); err == nil || !strings.Contains(err.Error(), "protocol: tcp") {
 			t.Errorf("%s on http: %v", k.Name, err)
+		}
+	}
+}
+
+// What is said of a UDP edge is about datagrams and sessions.
+func TestUDPWords(t *testing.T) {
+	p := udpPlace(t)
+	for name, f := range map[string]fault.Fault{
+		"latency":   p.fault(fault.NetLatency, func(q fault.Params) { q.(*fault.Latency).Delay = fault.Duration(delay) }),
+		"bandwidth": p.fault(fault.NetBandwidth, func(q fault.Params) { q.(*fault.Bandwidth).Rate = 1e6 }),
+		"loss":      p.fault(fault.NetLoss, nil),
+		"corrupt":   p.fault(fault.NetCorrupt, nil),
+		"duplicate": p.fault(fault.NetDuplicate, nil),
+		"reorder":   p.fault(fault.NetReorder, nil),
+		"blackhole": p.fault(fault.NetBlackhole, nil),
+		"kill":      p.fault(fault.NetKill, nil),
+		"refuse":    p.fault(fault.NetRefuse, nil),
+		"cut":       p.fault(fault.NetPartition, nil),
+		"cut to":    p.fault(fault.NetPartition, func(q fault.Params) { q.(*fault.Partition).Direction = fault.CutTo }),
+		"cut from":  p.fault(fault.NetPartition, func(q fault.Params) { q.(*fault.Partition).Direction = fault.CutFrom }),
+		"reject":    p.fault(fault.NetPartition, func(q fault.Params) { q.(*fault.Partition).Mode = fault.CutReject }),
+	} {
+		c, err := p.driver.Plan(t.Context(), f)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		for _, word := range []string{"connection", "bytes", "held", "dialled", "reset", "listens", "emulated"} {
+			if strings.Contains(c.Touches+c.Undoes, word) {
+				t.Errorf("%s: %q has %q, undone: %q", name, c.Touches, word, c.Undoes)
+			}
 		}
 	}
 }
