@@ -31,6 +31,8 @@ func TestSuite(t *testing.T) {
 			[]string{"NOT TESTED HERE"}},
 		{"fails", `func TestA(t *testing.T) { t.Error("wrong figure") }`, false, 1,
 			[]string{"wrong figure", "failed: small TestA"}},
+		{"breaks off", `func TestA(t *testing.T) { t.Log("last words"); done := make(chan int); go func() { panic("in between") }(); <-done }`, false, 1,
+			[]string{"in between", "last words", "FAIL  small"}},
 		{"does not build", `func TestA(t *testing.T) { undefined() }`, false, 1, []string{"undefined"}},
 		{"finds a bug by fuzzing", `func FuzzA(f *testing.F) { f.Fuzz(func(t *testing.T, b []byte) { if len(b) > 2 { t.Fatal("too long") } }) }`, false, 1,
 			[]string{"FAIL  small FuzzA", "too long"}},

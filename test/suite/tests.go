@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -38,7 +39,7 @@ var modules = []string{"test/compat", "test/peers", "bench"}
 // tests runs all tests of the module in a folder and prints a line per package,
 // what failed in full and what was skipped.
 func (s *suite) tests(ctx context.Context, dir string, packages []string) error {
-	args := []string{"test", "-json", "-shuffle=on", "-timeout=15m"}
+	args := []string{"test", "-json", "-shuffle=on", "-timeout=10m"}
 	if s.soak {
 		args[3] = "-timeout=2h"
 	}
@@ -114,6 +115,7 @@ func (t *tally) fail(pkg, key string, e event) {
 	fmt.Fprint(t.out, strings.Join(t.output[key], ""))
 	delete(t.output, key)
 	if e.Test == "" {
+		t.unfinished(pkg)
 		fmt.Fprintf(t.out, "FAIL  %-40s %6.1fs\n", pkg, e.Elapsed)
 		if !slices.ContainsFunc(t.failed, func(f string) bool { return strings.HasPrefix(f, pkg+" ") }) {
 			t.failed = append(t.failed, pkg)
@@ -121,6 +123,17 @@ func (t *tally) fail(pkg, key string, e event) {
 		return
 	}
 	t.failed = append(t.failed, key)
+}
+
+// unfinished prints what the tests of a package said that neither passed nor failed:
+// where it hung or broke.
+func (t *tally) unfinished(pkg string) {
+	for _, key := range slices.Sorted(maps.Keys(t.output)) {
+		if name, ok := strings.CutPrefix(key, pkg+" "); ok && name != "" {
+			fmt.Fprintf(t.out, "=== NOT FINISHED  %s\n%s", name, strings.Join(t.output[key], ""))
+			delete(t.output, key)
+		}
+	}
 }
 
 // reason is what a skipped test said, without the lines of the test tool.
