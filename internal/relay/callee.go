@@ -165,8 +165,9 @@ type calleeConn struct {
 	freed    func()        // called once it is closed; may be nil
 	mu       sync.Mutex
 	reads    int
-	bad      error  // of reading
-	begins   string // how the next request would begin, wrongly; empty if rightly
+	bad      error       // of reading
+	begins   string      // how the next request would begin, wrongly; empty if rightly
+	ours     atomic.Bool // if it is closed, then because an effect did without the rest of an answer
 }
 
 // Close is called by the transport once the connection is of no more use, most
@@ -175,7 +176,7 @@ func (c *calleeConn) Close() error {
 	err := c.Conn.Close()
 	c.closed.Do(func() {
 		c.greet(2)
-		c.side.caller.left()
+		c.side.caller.left(c.ours.Load())
 		if c.freed != nil {
 			c.freed()
 		}

@@ -119,12 +119,12 @@ func (c *callerConn) is(s http.ConnState) {
 }
 
 // left tells that a connection to the callee is closed; joined that there is a
-// new one.
-func (c *callerConn) left() {
+// new one. One that ended for our own reasons is dialled anew for the next request.
+func (c *callerConn) left(ours bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.callees--
-	c.alone = c.callees == 0
+	c.alone = c.callees == 0 && !ours
 	if c.idle && c.alone {
 		c.endLocked("", Close)
 	}

@@ -29,6 +29,7 @@ type exchange struct {
 	ctx    context.Context
 	cancel func()
 	pool   []io.Closer
+	line   *calleeConn // that it goes by; nil on HTTP/2
 
 	stream bool // on HTTP/2: it ends by itself, not with its connection
 	piped  bool // a goroutine reads the request's body

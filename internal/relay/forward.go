@@ -226,6 +226,8 @@ func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 			if c, ok := i.Conn.(*calleeConn); ok {
 				conn, before, reused = c, c.written.Load(), i.Reused || c.used
 				c.keepSlashes(req)
+				c.ours.Store(false)
+				x.line = c
 			}
 			x.passDialled()
 		}

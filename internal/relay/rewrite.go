@@ -182,6 +182,8 @@ func (x *exchange) rewriteBy(h *hit, e Rewriter, resp *http.Response) {
 		b := &rewritten{from: r.Body, left: r.Length, callee: resp.Body}
 		if length >= 0 && length <= maxDrained {
 			b.drain = resp.Body
+		} else if x.line != nil {
+			x.line.ours.Store(true)
 		}
 		resp.Body = b
 	}

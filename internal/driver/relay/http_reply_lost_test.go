@@ -43,7 +43,7 @@ func TestReplyLostAfterTheWorkIsDone(t *testing.T) {
 					if reset := errors.Is(a.err, syscall.ECONNRESET); (s == plain || s == https) && reset != (how == "reset") {
 						t.Errorf("attempt %d: %v", i+1, a.err)
 					}
-					if x := <-p.ended; x.EndedBy != "relay" || x.Status != 200 || len(x.Faults) != 1 {
+					if x := p.end(); x.EndedBy != "relay" || x.Status != 200 || len(x.Faults) != 1 {
 						t.Errorf("the record says %+v", x)
 					}
 				}
@@ -57,7 +57,7 @@ func TestReplyLostAfterTheWorkIsDone(t *testing.T) {
 				if a := p.ask(t, s, "POST", "/", "pay", nil); a.err != nil || len(a.body) != 64<<16 {
 					t.Errorf("after: %d bytes, %v", len(a.body), a.err)
 				}
-				<-p.ended
+				p.end()
 			})
 		}
 	}

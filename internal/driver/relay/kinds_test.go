@@ -134,11 +134,23 @@ func (p *place) askBy(t *testing.T, c *http.Client, method, path, body string, h
 	return answered{resp.StatusCode, resp.Header, resp.Trailer, string(b), resp.ContentLength, err}
 }
 
+// end is the next exchange that ends.
+func (p *place) end() experiment.Exchange {
+	p.Helper()
+	select {
+	case x := <-p.ended:
+		return x
+	case <-time.After(patience):
+		p.Fatal("no exchange ends")
+		return experiment.Exchange{}
+	}
+}
+
 // done reads what a change has done, after so many exchanges have ended.
 func (p *place) done(c driver.Change, ended ...int) fault.Receipt {
 	p.Helper()
 	for range append(ended, 0)[0] {
-		<-p.ended
+		p.end()
 	}
 	s, err := p.driver.Inspect(p.Context(), c)
 	if err != nil {

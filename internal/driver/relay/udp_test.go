@@ -299,7 +299,7 @@ func TestUDPKill(t *testing.T) {
 	}
 	before := p.set.Connections("")
 	change := p.arm(p.fault(fault.NetKill, nil))
-	x := <-p.ended
+	x := p.end()
 	if len(x.Faults) != 1 || x.MessagesIn != 1 || x.MessagesOut != 1 || x.BytesIn != 1 || x.BytesOut != 1 || x.EndedBy != "relay" {
 		t.Errorf("%+v", x)
 	}
