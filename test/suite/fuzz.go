@@ -93,7 +93,8 @@ func (s *suite) printf(format string, args ...any) {
 }
 
 func (s *suite) fuzzCommand(ctx context.Context, t target) *exec.Cmd {
-	cmd := s.goTool(ctx, "test", "-run=^$", "-fuzz=^"+t.name+"$", "-fuzztime="+s.fuzz.String(), "-parallel=1", t.pkg)
+	// Making an interesting input smaller may take a minute, in which nothing is tried.
+	cmd := s.goTool(ctx, "test", "-run=^$", "-fuzz=^"+t.name+"$", "-fuzztime="+s.fuzz.String(), "-fuzzminimizetime=1s", "-parallel=1", t.pkg)
 	cmd.Stderr = nil
 	return cmd
 }
