@@ -22,14 +22,16 @@ type Spec struct {
 	Topology   *TopologySpec `json:"topology,omitempty" doc:"the topology itself, instead of topologyRef"`
 	Hypothesis string        `json:"hypothesis,omitempty" doc:"what should stay true, in one sentence"`
 	// Seed of every random draw; chosen and recorded when absent.
-	Seed     *uint64  `json:"seed,omitempty" doc:"makes every random draw repeatable; chosen and recorded when absent"`
-	Traffic  []Flow   `json:"traffic,omitempty" doc:"synthetic users"`
-	Gates    []Gate   `json:"gates,omitempty" doc:"rules on what users get; judged in every stage"`
-	Probes   []Probe  `json:"probes,omitempty" doc:"measurements beside the traffic"`
-	Steady   Steady   `json:"steady,omitzero" doc:"the stage before anything is hurt"`
-	Steps    []Step   `json:"steps" doc:"what is hurt, in sequence"`
-	Abort    []Abort  `json:"abort,omitempty" doc:"when to stop at once"`
-	Recovery Recovery `json:"recovery,omitzero" doc:"the stage after the lift"`
+	Seed    *uint64 `json:"seed,omitempty" doc:"makes every random draw repeatable; chosen and recorded when absent"`
+	Traffic []Flow  `json:"traffic,omitempty" doc:"synthetic users"`
+	Gates   []Gate  `json:"gates,omitempty" doc:"rules on what users get; judged in every stage"`
+	Probes  []Probe `json:"probes,omitempty" doc:"measurements beside the traffic"`
+	Steady  Steady  `json:"steady,omitzero" doc:"the stage before anything is hurt"`
+	Steps   []Step  `json:"steps" doc:"what is hurt, in sequence"`
+	// Expect are rules on what callers do while they are hurt.
+	Expect   []Expectation `json:"expect,omitempty" doc:"what callers must do while they are hurt, and what users must be given"`
+	Abort    []Abort       `json:"abort,omitempty" doc:"when to stop at once"`
+	Recovery Recovery      `json:"recovery,omitzero" doc:"the stage after the lift"`
 }
 
 // Steady is the stage in which gates must hold before anything is hurt.

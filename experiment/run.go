@@ -73,10 +73,17 @@ type Run struct {
 	Aborted    string          `json:"aborted,omitempty"` // why it was stopped
 	Flows      []FlowResult    `json:"flows"`
 	Edges      []EdgeStatus    `json:"edges"`
-	Notes      []string        `json:"notes,omitempty"`      // what a reader should know
-	Incomplete []string        `json:"incomplete,omitempty"` // why it could not go through all stages, in sentences
-	Stuck      []string        `json:"stuck,omitempty"`      // what could not be rolled back
-	Document   string          `json:"document,omitempty"`   // the experiment as given, secrets unexpanded
+	// What the judge found in the ledger; nil and empty where a run has none.
+	Ledger       *LedgerSummary      `json:"ledger,omitempty"`
+	Behaviour    []EdgeBehaviour     `json:"behaviour,omitempty"`
+	Outcomes     []FlowOutcomes      `json:"outcomes,omitempty"`
+	Expectations []ExpectationResult `json:"expectations,omitempty"`
+	Weaknesses   []Weakness          `json:"weaknesses,omitempty"`
+	Lanes        []Lane              `json:"lanes,omitempty"`
+	Notes        []string            `json:"notes,omitempty"`      // what a reader should know
+	Incomplete   []string            `json:"incomplete,omitempty"` // why it could not go through all stages, in sentences
+	Stuck        []string            `json:"stuck,omitempty"`      // what could not be rolled back
+	Document     string              `json:"document,omitempty"`   // the experiment as given, secrets unexpanded
 }
 
 // RunSummary is a run in a list.
@@ -204,6 +211,9 @@ type RecoveryResult struct {
 	Took   *fault.Duration `json:"took,omitempty"`
 	Result Result          `json:"result"`
 	Why    string          `json:"why"`
+	// Shape names how the system came back, Parts what had to come back.
+	Shape RecoveryShape  `json:"shape,omitempty"`
+	Parts []RecoveryPart `json:"parts,omitempty"`
 }
 
 // FlowResult is a flow over a whole run.
@@ -242,42 +252,4 @@ type SeriesPoint struct {
 	Failures uint32    `json:"failures"`
 	P50      float64   `json:"p50Ms"`
 	P99      float64   `json:"p99Ms"`
-}
-
-// Exchange is one request and its answer as seen on an edge, or one connection
-// of a TCP edge.
-type Exchange struct {
-	Edge       string    `json:"edge"`
-	Conn       uint64    `json:"conn"`
-	Method     string    `json:"method,omitempty"`
-	Path       string    `json:"path,omitempty"`
-	Status     int       `json:"status,omitempty"`
-	BytesIn    uint64    `json:"bytesIn"`
-	BytesOut   uint64    `json:"bytesOut"`
-	Start      time.Time `json:"start"`              // request read; connection accepted
-	FirstByte  time.Time `json:"firstByte,omitzero"` // of the callee
-	End        time.Time `json:"end"`
-	EndedBy    string    `json:"endedBy"` // caller, callee, relay
-	TraceID    string    `json:"traceId,omitempty"`
-	Idempotent string    `json:"idempotencyKey,omitempty"`
-	Faults     []string  `json:"faults,omitempty"` // names of the faults applied
-
-	// Proto is HTTP/1.0, HTTP/1.1, HTTP/2 or websocket; empty on edges that see bytes.
-	Proto string `json:"proto,omitempty"`
-	Host  string `json:"host,omitempty"`  // of the request; of the TLS handshake on edges that see bytes
-	Query string `json:"query,omitempty"` // without the question mark, secrets redacted
-	// GRPC is the status of a gRPC call, -1 if there was none.
-	GRPC *int `json:"grpcStatus,omitempty"`
-	// Messages are those of a stream (gRPC, WebSocket): from the caller, from the callee.
-	MessagesIn  uint64 `json:"messagesIn,omitempty"`
-	MessagesOut uint64 `json:"messagesOut,omitempty"`
-	// Key is the call key: what makes attempts of one call equal (DESIGN 4); Keyed
-	// says by which: idempotency-key, request-id, trace or body.
-	Key     string `json:"key,omitempty"`
-	Keyed   string `json:"keyed,omitempty"`
-	Attempt int    `json:"attempt,omitempty"` // of that key, from 1, as far as was counted
-	// LastIn is when the request was read whole; RequestID and BodyHash are keyed per run.
-	LastIn    time.Time `json:"requestRead,omitzero"`
-	RequestID string    `json:"requestId,omitempty"`
-	BodyHash  string    `json:"bodyHash,omitempty"`
 }

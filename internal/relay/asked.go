@@ -220,7 +220,7 @@ func (x *exchange) ask() {
 	t.receipt.Matched++
 	key := strconv.FormatUint(t.receipt.Matched, 10)
 	t.mu.Unlock()
-	if id := x.record.TraceID; id != "" {
+	if id := x.record.TraceID.String(); id != "" {
 		key = id + " " + strconv.Itoa(t.tries.next(id))
 	}
 	spared := !may || slices.ContainsFunc(k.protect, func(m *matcher) bool { return m.spares(x.r) })

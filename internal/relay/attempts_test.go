@@ -117,10 +117,10 @@ func TestAttemptsByKey(t *testing.T) {
 			until(t, "the records", func() bool { return len(w.exchanges()) == 16 })
 			keys := map[string][]int{}
 			for _, x := range w.exchanges() {
-				if x.Keyed != c.keyed || x.Key == "" {
+				if string(x.Keyed) != c.keyed || x.Key.IsZero() {
 					t.Errorf("keyed by %q: %q", x.Keyed, x.Key)
 				}
-				keys[x.Key] = append(keys[x.Key], x.Attempt)
+				keys[x.Key.String()] = append(keys[x.Key.String()], x.Attempt)
 			}
 			if len(keys) != 4 {
 				t.Errorf("%d calls, not 4", len(keys))

@@ -60,6 +60,13 @@ func callHash(texts ...string) hash.Hash {
 // callSum is 128 bits of a hash as they are shown.
 func callSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)[:16]) }
 
+// digest is the value of 32 hexadecimal digits; zero of nothing.
+func digest(hex string) experiment.Digest {
+	var d experiment.Digest
+	_ = d.UnmarshalText([]byte(hex)) // what is no digest is none
+	return d
+}
+
 // headKey is the call key that the head of a request makes, empty if none.
 func headKey(r *http.Request) (key, by string) {
 	if id := idempotencyKey(r.Header); id != "" {
@@ -175,11 +182,11 @@ func (x *exchange) chosen(a *armed) bool {
 // stamp writes what is known of the call into the record.
 func (x *exchange) stamp(r *experiment.Exchange) {
 	if id := x.r.Header.Get("X-Request-Id"); id != "" && x.edge.edge.listens {
-		r.RequestID = callSum(callHash(byRequestID, id))
+		r.RequestID = digest(callSum(callHash(byRequestID, id)))
 	}
 	x.call.mu.Lock()
 	defer x.call.mu.Unlock()
-	r.Key, r.Keyed, r.Attempt, r.BodyHash = x.call.key, x.call.by, x.call.attempt, x.call.body
+	r.Key, r.Keyed, r.Attempt, r.BodyHash = digest(x.call.key), experiment.Keying(x.call.by), x.call.attempt, digest(x.call.body)
 }
 
 // callBody is a request's body that is hashed as it passes, and of which the

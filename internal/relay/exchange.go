@@ -126,7 +126,7 @@ func (x *exchange) draw(a *armed) {
 		x.seen = map[*armed]bool{}
 	}
 	x.seen[a] = true
-	key := x.record.TraceID
+	key := x.record.TraceID.String()
 	if key != "" {
 		key += " " + strconv.Itoa(a.tally().tries.next(key))
 	}

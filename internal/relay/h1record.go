@@ -83,12 +83,12 @@ func (c *h1Conn) record(by string, faults []string) experiment.Exchange {
 		Edge: c.edge.name, Conn: c.id, Method: r.Method, Path: r.URL.Path, Status: x.status,
 		BytesIn: x.up.data, BytesOut: x.down.data, Start: x.start, FirstByte: x.first, LastIn: x.lastIn, End: time.Now(),
 		EndedBy: by, Faults: faults,
-		TraceID: traceID(r.Header.Get("Traceparent")), Idempotent: clip(idempotencyKey(r.Header)),
+		TraceID: digest(traceID(r.Header.Get("Traceparent"))), Idempotent: clip(idempotencyKey(r.Header)),
 		Proto: r.Proto, Host: clip(r.Host), Query: redactQuery(r.URL.RawQuery),
-		Key: of.key, Keyed: of.by, Attempt: of.attempt, BodyHash: of.body,
+		Key: digest(of.key), Keyed: experiment.Keying(of.by), Attempt: of.attempt, BodyHash: digest(of.body),
 	}
 	if id := r.Header.Get("X-Request-Id"); id != "" {
-		e.RequestID = callSum(callHash(byRequestID, id))
+		e.RequestID = digest(callSum(callHash(byRequestID, id)))
 	}
 	if e.EndedBy == "" {
 		e.EndedBy = "caller"

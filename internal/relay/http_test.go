@@ -367,7 +367,7 @@ func TestHTTPDrawsByTrace(t *testing.T) {
 		}
 	}
 	until(t, "the exchanges", func() bool { return len(w.exchanges()) == 20 })
-	if x := w.exchanges()[0]; x.TraceID != fmt.Sprintf("%032x", 1) {
+	if x := w.exchanges()[0]; x.TraceID.String() != fmt.Sprintf("%032x", 1) {
 		t.Errorf("exchange: %+v", x)
 	}
 }

@@ -19,7 +19,7 @@ func (x *exchange) begin() {
 	}
 	x.record = experiment.Exchange{
 		Edge: x.edge.edge.name, Conn: x.conn.id, Method: r.Method, Path: r.URL.Path, Start: time.Now(),
-		TraceID: traceID(r.Header.Get("Traceparent")), Idempotent: clip(idempotencyKey(r.Header)),
+		TraceID: digest(traceID(r.Header.Get("Traceparent"))), Idempotent: clip(idempotencyKey(r.Header)),
 		Proto: r.Proto, Host: clip(r.Host), Query: redactQuery(r.URL.RawQuery),
 	}
 	if x.stream {

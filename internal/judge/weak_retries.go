@@ -1,0 +1,8 @@
+package judge
+
+import (
+	"github.com/chaosctl/chaosctl/experiment"
+	"github.com/chaosctl/chaosctl/internal/ledger"
+)
+
+func weakRetries(v *ledger.View) []experiment.Weakness { return nil }

@@ -1,0 +1,164 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/chaosctl/chaosctl/experiment"
+)
+
+// Call is what a caller wanted, made of attempts.
+type Call struct {
+	Edge     int32
+	Attempts []int32 // in Book.Entries, in the order of their starts
+	By       experiment.Keying
+	// Sure is the probability that the attempts belong together, 1 for ids.
+	Sure float64
+	// Parent is the exchange that the call was made for, -1 if it is not known.
+	Parent int32
+}
+
+// Span is a window of the run.
+type Span struct {
+	Stage    experiment.Stage
+	Step     string
+	From, To time.Duration
+	// Hurt are the edges that faults were in force on.
+	Hurt []string
+}
+
+// View is a book seen through a run. It must not be changed.
+type View struct {
+	*Book
+	Run   *experiment.Run
+	Spans []Span // steady, hurt and recovery only, in their order
+	// Calls of all edges, in the order of their first attempts. Requests of the traffic
+	// are no calls, the exchanges of the edge users -> service are.
+	Calls []Call
+	// CallOf is the call of an entry, -1 for requests of the traffic.
+	CallOf []int32
+	// Parent is, for each entry, the exchange by which its caller was called for it: on
+	// an edge to the caller, and around it in time. For an exchange of users -> service
+	// it is the request of the traffic. -1 if it is not known.
+	Parent []int32
+	// Children are the reverse, in the order of their starts.
+	Children [][]int32
+	// ParentSure is the probability that Parent is right: 1 by trace.
+	ParentSure []float32
+}
+
+// Look groups a book. The run gives the windows and what was hurt in them.
+func Look(b *Book, r *experiment.Run) *View {
+	v := &View{Book: b, Run: r}
+	v.spans()
+	v.join()
+	v.group()
+	return v
+}
+
+// spans takes the windows out of the run.
+func (v *View) spans() {
+	hurt := map[string][]string{} // by step
+	for i, in := range v.Run.Injections {
+		var edges []string
+		for _, a := range in.Armed {
+			edges = append(edges, a.Where)
+		}
+		if i < len(v.Run.Plan.Steps) {
+			hurt[v.Run.Plan.Steps[i].Name] = edges
+		}
+	}
+	for _, w := range v.Run.Windows {
+		switch w.Stage {
+		case experiment.StageSteady, experiment.StageHurt, experiment.StageRecovery:
+		default:
+			continue
+		}
+		s := Span{Stage: w.Stage, Step: w.Step, From: v.at(w.Start), To: v.at(w.End)}
+		if w.End.IsZero() {
+			s.To = 1<<63 - 1
+		}
+		if w.Stage == experiment.StageHurt {
+			s.Hurt = hurt[w.Step]
+		}
+		v.Spans = append(v.Spans, s)
+	}
+}
+
+// SpanAt is the window that holds an instant, nil if none does.
+func (v *View) SpanAt(d time.Duration) *Span {
+	for i := range v.Spans {
+		if s := &v.Spans[i]; d >= s.From && d < s.To {
+			return s
+		}
+	}
+	return nil
+}
+
+// Lift is the instant from which nothing was hurt any more; Never if there was no
+// recovery stage.
+func (v *View) Lift() time.Duration {
+	for _, s := range v.Spans {
+		if s.Stage == experiment.StageRecovery {
+			return s.From
+		}
+	}
+	return Never
+}
+
+// join finds parents: with the same trace, else around it in time and alone in that.
+// FIRST CUT, to be replaced.
+func (v *View) join() {
+	n := len(v.Entries)
+	v.Parent, v.ParentSure, v.Children = make([]int32, n), make([]float32, n), make([][]int32, n)
+	for i := range v.Entries {
+		e := &v.Entries[i]
+		v.Parent[i] = -1
+		if e.Flow >= 0 {
+			continue
+		}
+		from := v.Edges[e.Edge].From
+		for j := i - 1; j >= 0 && j > i-2000; j-- {
+			p := &v.Entries[j]
+			above := p.Flow < 0 && v.Edges[p.Edge].To == from || p.Flow >= 0 && from == experiment.Users && p.Edge == e.Edge
+			if above && p.Start <= e.Start && p.End >= e.Start && (p.Trace == e.Trace || p.Trace == 0 || e.Trace == 0) {
+				v.Parent[i], v.ParentSure[i] = int32(j), 1
+				v.Children[j] = append(v.Children[j], int32(i))
+				break
+			}
+		}
+	}
+}
+
+// group makes calls: the same key on the same edge, and the attempt before failed.
+// FIRST CUT, to be replaced.
+func (v *View) group() {
+	type key struct {
+		edge   int32
+		key    uint64
+		parent int32
+	}
+	v.CallOf = make([]int32, len(v.Entries))
+	open := map[key]int32{}
+	for i := range v.Entries {
+		e := &v.Entries[i]
+		v.CallOf[i] = -1
+		if e.Flow >= 0 {
+			continue
+		}
+		k := key{e.Edge, e.Key, -1}
+		if e.Keying() == experiment.ByBody {
+			k.parent = v.Parent[i]
+		}
+		if c, ok := open[k]; ok && e.Key != 0 {
+			last := &v.Entries[v.Calls[c].Attempts[len(v.Calls[c].Attempts)-1]]
+			if last.Failed() || last.Refused() {
+				v.Calls[c].Attempts = append(v.Calls[c].Attempts, int32(i))
+				v.CallOf[i] = c
+				continue
+			}
+		}
+		v.Calls = append(v.Calls, Call{Edge: e.Edge, Attempts: []int32{int32(i)}, By: e.Keying(), Sure: 1, Parent: v.Parent[i]})
+		v.CallOf[i] = int32(len(v.Calls) - 1)
+		open[k] = v.CallOf[i]
+	}
+}
