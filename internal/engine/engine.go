@@ -31,6 +31,8 @@ type Relays interface {
 	CloseEdge(ctx context.Context, name string) error
 	Edge(name string) (*relay.Edge, bool)
 	Status() []experiment.EdgeStatus
+	// Listen has to be told of each exchange as it ends; see relay.Set.
+	Listen(to func(*experiment.Exchange))
 }
 
 // Resolver is the topology's DNS resolver.

@@ -67,10 +67,11 @@ func (r *run) startTraffic() error {
 		return err
 	}
 	r.rec = traffic.NewRecorder(r.spec.Traffic)
+	r.beginLedger()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.ctx))
 	r.endFlows = cancel
 	for _, f := range r.spec.Traffic {
-		g, err := traffic.New(traffic.Config{Flow: f, Address: r.addressOf(f.Service), Seed: r.record.Seed, Env: r.engine.cfg.Env, TLS: r.engine.usersTLS(f.Service)}, r.rec)
+		g, err := traffic.New(traffic.Config{Flow: f, Address: r.addressOf(f.Service), Seed: r.record.Seed, Env: r.engine.cfg.Env, TLS: r.engine.usersTLS(f.Service), Observe: r.ledger.take, Edge: fault.EdgeName(experiment.Users, f.Service)}, r.rec)
 		if err != nil {
 			return &experiment.Error{Code: experiment.BadInput, Message: fmt.Sprintf("flow %s: %v", f.Name, err)}
 		}
@@ -169,6 +170,7 @@ func (r *run) endTraffic() {
 			r.note(fmt.Sprintf("closing the edge %s: %v", name, err))
 		}
 	}
+	r.endLedger()
 }
 
 func (r *run) note(s string) {

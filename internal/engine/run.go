@@ -39,6 +39,7 @@ type run struct {
 	done   chan struct{}
 
 	rec      *traffic.Recorder
+	ledger   *recording
 	probes   *probe.Runner
 	gens     []*traffic.Generator
 	flows    sync.WaitGroup // generators that run
@@ -393,6 +394,9 @@ func (r *run) finish(ended error) {
 	final := r.record
 	r.mu.Unlock()
 	final.Ended, final.Stage = now, experiment.StageDone
+	if err := r.guarded(func() error { r.judgeLedger(&final); return nil }); err != nil {
+		final.Incomplete = append(slices.Clip(final.Incomplete), oneLine(err))
+	}
 	v := judge.Verdict(&final)
 	final.Verdict = &v
 	err := saveRun(e.cfg.StateDir, &final)

@@ -122,7 +122,7 @@ func (c *callOf) known() string {
 // identify begins to find out which call the exchange is an attempt of. From here on
 // its request's body is not to be replaced.
 func (x *exchange) identify() {
-	listens, tries := x.edge.edge.listens, &x.edge.edge.tries
+	listens, tries := x.edge.edge.ear.on(), &x.edge.edge.tries
 	if !listens && !x.needsKey() {
 		return
 	}
@@ -181,7 +181,7 @@ func (x *exchange) chosen(a *armed) bool {
 
 // stamp writes what is known of the call into the record.
 func (x *exchange) stamp(r *experiment.Exchange) {
-	if id := x.r.Header.Get("X-Request-Id"); id != "" && x.edge.edge.listens {
+	if id := x.r.Header.Get("X-Request-Id"); id != "" && x.edge.edge.ear.on() {
 		r.RequestID = digest(callSum(callHash(byRequestID, id)))
 	}
 	x.call.mu.Lock()

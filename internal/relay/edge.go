@@ -64,7 +64,6 @@ type Edge struct {
 	budget   *budget
 	slots    *slots
 	full     func()
-	report   func(experiment.Exchange)
 	http     *httpEdge   // nil on TCP edges
 	fast     bool        // connections begin on loops, as h1Conn
 	draining atomic.Bool // what is open ends after its answer
@@ -78,7 +77,7 @@ type Edge struct {
 	gates    []*gate // where loops accept
 	newID    func() uint64
 	others   func(name string) (*Edge, bool) // open edges of the set
-	listens  bool                            // somebody is told of exchanges
+	ear      *ear                            // who is told of exchanges
 	tries    attempts                        // of calls, for exchanges
 	asked    *asked                          // nil: callers may not ask for faults
 

@@ -164,7 +164,7 @@ func (c *conn) finish(reset bool) {
 	c.mu.Unlock()
 	c.edge.forget(c.id)
 	c.loop.live.Add(-1)
-	c.edge.report(experiment.Exchange{
+	c.edge.ear.tell(&experiment.Exchange{
 		Edge: c.edge.name, Conn: c.id, Start: c.start, End: time.Now(), FirstByte: c.first, EndedBy: by,
 		BytesIn: c.bytes[Up].Load(), BytesOut: c.bytes[Down].Load(), Faults: append(applied, names(hits)...), Host: host,
 	})

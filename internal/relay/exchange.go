@@ -445,5 +445,5 @@ func (x *exchange) finish() {
 		h.end()
 	}
 	x.complete()
-	x.edge.edge.report(x.record)
+	x.edge.edge.ear.tell(&x.record)
 }

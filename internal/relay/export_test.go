@@ -1,6 +1,10 @@
 package relay
 
-import "time"
+import (
+	"time"
+
+	"github.com/chaosctl/chaosctl/experiment"
+)
 
 // Queued is how many bytes all queues of the set hold.
 func (s *Set) Queued() int64 { return s.budget.used.Load() }
@@ -19,4 +23,12 @@ func (e *Edge) Sessions(most int) {
 	e.udp.mu.Lock()
 	defer e.udp.mu.Unlock()
 	e.udp.most = most
+}
+
+// listening is an ear that somebody listens with.
+func listening() *ear {
+	e := &ear{}
+	f := func(*experiment.Exchange) {}
+	e.of.Store(&f)
+	return e
 }

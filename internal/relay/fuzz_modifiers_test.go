@@ -103,7 +103,7 @@ func FuzzCallKey(f *testing.F) {
 			if body != "" {
 				r.Body = pieces{strings.NewReader(body), int(piece) + 1}
 			}
-			x := &exchange{r: r, ctx: t.Context(), edge: &httpEdge{edge: &Edge{listens: true}}}
+			x := &exchange{r: r, ctx: t.Context(), edge: &httpEdge{edge: &Edge{ear: listening()}}}
 			x.identify()
 			if x.body != nil && piece%2 == 1 {
 				x.body.readEarly(nil)

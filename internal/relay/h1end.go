@@ -228,11 +228,12 @@ func (c *h1Conn) report() {
 	for _, h := range hits {
 		h.end()
 	}
-	if c.edge.listens {
+	if c.edge.ear.on() && x.call != nil {
 		if by == "" {
 			by = x.by
 		}
-		c.edge.report(c.record(by, append(faults, names(hits)...)))
+		e := c.record(by, append(faults, names(hits)...))
+		c.edge.ear.tell(&e)
 	}
 	head := x.head[:0]
 	if cap(head) > 4<<10 {

@@ -172,7 +172,7 @@ func (c *h1Conn) keepHead(head []byte) {
 	} else {
 		x.up = newBody(byLength, x.req.length, false)
 	}
-	if c.edge.listens {
+	if c.edge.ear.on() {
 		x.identify(&c.edge.tries)
 	}
 }

@@ -83,13 +83,12 @@ const fullEvery = time.Minute
 
 // Set is all edges of a process. Its methods may be called concurrently.
 type Set struct {
-	report  func(experiment.Exchange)
-	listens bool // report tells somebody
-	full    func(edge string)
-	sayTLS  func(edge string, err error)
-	doors   doors
-	budget  budget
-	slots   *slots
+	ear    ear
+	full   func(edge string)
+	sayTLS func(edge string, err error)
+	doors  doors
+	budget budget
+	slots  *slots
 
 	dialTime time.Duration
 	headTime time.Duration
@@ -107,10 +106,6 @@ type Set struct {
 
 // NewSet returns a set without edges.
 func NewSet(o Options) *Set {
-	listens := o.Exchange != nil
-	if o.Exchange == nil {
-		o.Exchange = func(experiment.Exchange) {}
-	}
 	if o.TLS == nil {
 		o.TLS = func(string, error) {}
 	}
@@ -120,7 +115,11 @@ func NewSet(o Options) *Set {
 	if o.QueueBytes <= 0 {
 		o.QueueBytes = budgetSize
 	}
-	return &Set{budget: budget{most: o.QueueBytes}, report: o.Exchange, sayTLS: o.TLS, listens: listens, full: o.Full, slots: newSlots(fileLimit()), dialTime: dialTime, headTime: headTimeout, edges: map[string]*Edge{}, held: map[string]bool{}}
+	s := &Set{budget: budget{most: o.QueueBytes}, sayTLS: o.TLS, full: o.Full, slots: newSlots(fileLimit()), dialTime: dialTime, headTime: headTimeout, edges: map[string]*Edge{}, held: map[string]bool{}}
+	if o.Exchange != nil {
+		s.Listen(func(x *experiment.Exchange) { o.Exchange(*x) })
+	}
+	return s
 }
 
 // Open opens edges, all or none: if one cannot listen, the error names it with
@@ -218,10 +217,10 @@ func (s *Set) open(ctx context.Context, spec Spec) (*Edge, error) {
 		}
 	}
 	e := &Edge{
-		name: name, spec: spec, port: p, door: door, budget: &s.budget, report: s.report,
+		name: name, spec: spec, port: p, door: door, budget: &s.budget, ear: &s.ear,
 		slots: s.slots, full: func() { s.sayFull(name) }, dialTime: s.dialTime, headTime: s.headTime,
 		callee: upstreamsOf(spec.Upstreams), loops: loops, newID: func() uint64 { return s.lastID.Add(1) },
-		others: s.Edge, listens: s.listens, fast: s.fast(spec),
+		others: s.Edge, fast: s.fast(spec),
 		links: map[uint64]link{}, units: map[uint64]unit{},
 	}
 	if e.asked, err = newAsked(spec, name); err != nil {

@@ -111,7 +111,7 @@ func (s *Set) openUDP(ctx context.Context, name string, spec Spec) (*Edge, error
 	}
 	u.queue = newDatagrams(&s.budget, &u.dropped)
 	u.edge = &Edge{
-		name: name, spec: spec, udp: u, budget: &s.budget, report: s.report, listens: s.listens, others: s.Edge,
+		name: name, spec: spec, udp: u, budget: &s.budget, ear: &s.ear, others: s.Edge,
 		slots: s.slots, full: func() { s.sayFull(name) }, dialTime: s.dialTime,
 		callee: upstreamsOf(spec.Upstreams), newID: func() uint64 { return s.lastID.Add(1) },
 		links: map[uint64]link{}, units: map[uint64]unit{0: u.queue}, // ids begin at 1

@@ -128,7 +128,8 @@ func (s *session) listen() {
 	if c := s.callee.Load(); c != nil {
 		s.answers(c)
 	}
-	s.udp.edge.report(s.exchange())
+	x := s.exchange()
+	s.udp.edge.ear.tell(&x)
 }
 
 // mostFailures is how often reading may fail in a row before the session ends.

@@ -25,6 +25,11 @@ type Config struct {
 	Env func(name string) (string, bool)
 	// TLS has the address called by TLS, in this way; nil is plain.
 	TLS *tls.Config
+	// Observe is told of each request once it is over, from many goroutines; it must not
+	// block and may keep nothing. nil: nobody is.
+	Observe func(*experiment.Exchange)
+	// Edge is what an observed exchange says it was seen on.
+	Edge string
 }
 
 // Bounds of a flow.
