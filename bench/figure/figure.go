@@ -57,7 +57,7 @@ func (s Scale) count(n int) int                      { return max(5, int(float64
 
 // All is every figure there is.
 func All() []Figure {
-	return []Figure{bulk(), requests(), webRequests(), connections(), roundTrip(), delay(), bulkDelayed(), bandwidth(), idle(), edges(), api()}
+	return []Figure{bulk(), requests(), webRequests(), connections(), roundTrip(), delay(), bulkDelayed(), bandwidth(), idle(), edges(), api(), ledger()}
 }
 
 // Take measures the figure once.

@@ -47,7 +47,7 @@ func All(ctx context.Context, dir, chaosctl string, say func(format string, args
 		return nil, err
 	}
 	ours := withAPI(Chaosctl, firstLine(ctx, chaosctl, "toxiproxy", "-version")+", log into a file (serve, for HTTP edges)", dir, chaosctl, "toxiproxy")
-	ours.web = httpEdge(chaosctl, dir, false)
+	ours.web, ours.ledgered = httpEdge(chaosctl, dir, false), ledgered(chaosctl, dir)
 	all := []*Peer{
 		ours,
 		withAPI(Toxiproxy, firstLine(ctx, toxiproxy, "-version")+", LOG_LEVEL=info into a file", dir, toxiproxy),

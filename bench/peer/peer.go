@@ -33,6 +33,8 @@ type Peer struct {
 	Files   int     // descriptors it needs for each connection
 	start   starter // nil: it does not pass bytes
 	web     starter // nil: it does not pass requests
+
+	ledgered func(ctx context.Context, web, echo string) (*Ledgered, error) // nil: it keeps no ledger
 }
 
 type starter func(ctx context.Context, upstream string) (*Running, error)

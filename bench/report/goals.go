@@ -56,6 +56,8 @@ func goals() []goal {
 		goal{what: "descriptors per idle connection, at 5,000", figure: "idle", metrics: one("descriptors per connection"), bound: 3},
 		goal{what: "time to create 1,000 edges, of Toxiproxy's", figure: "edges", metrics: one("one by one"), against: peer.Toxiproxy, bound: 0.5},
 		goal{what: "time to populate 1,000 edges, of Toxiproxy's", figure: "edges", metrics: one("populate"), against: peer.Toxiproxy, bound: 0.5},
+		goal{what: "HTTP requests with the ledger on, of those with it off", figure: "ledger", metrics: one("HTTP requests, on/off"), atLeast: true, bound: 0.9, unit: "x"},
+		goal{what: "connections with the ledger on, of those with it off", figure: "ledger", metrics: one("connections, on/off"), atLeast: true, bound: 0.9, unit: "x"},
 		goal{what: "API p99 while 1,000 clients do not read", figure: "api", metrics: []string{"GET /proxies p99", "POST/DELETE toxic p99"}, bound: 50, unit: "ms"},
 	)
 }

@@ -220,8 +220,8 @@ func (x *exchange) ask() {
 	t.receipt.Matched++
 	key := strconv.FormatUint(t.receipt.Matched, 10)
 	t.mu.Unlock()
-	if id := x.record.TraceID.String(); id != "" {
-		key = id + " " + strconv.Itoa(t.tries.next(id))
+	if id := x.record.TraceID; !id.IsZero() {
+		key = id.String() + " " + strconv.Itoa(t.tries.next(id))
 	}
 	spared := !may || slices.ContainsFunc(k.protect, func(m *matcher) bool { return m.spares(x.r) })
 	counted := new(atomic.Bool)

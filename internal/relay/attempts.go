@@ -1,24 +1,35 @@
 package relay
 
-import "sync"
+import (
+	"sync"
 
-// attempts numbers the exchanges of each trace that an effect has drawn. It remembers the last
-// traces only: between 32768 and twice as many.
+	"github.com/chaosctl/chaosctl/experiment"
+)
+
+// attempts numbers what has the same key, or trace. It remembers the last keys only:
+// between 16384 and twice as many.
 type attempts struct {
 	mu        sync.Mutex
-	now, last map[string]int
+	now, last map[experiment.Digest]int32
 }
 
-func (a *attempts) next(trace string) int {
+// attemptsMost is how many keys come before the older ones are forgotten.
+const attemptsMost = 1 << 14
+
+func (a *attempts) next(key experiment.Digest) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n, ok := a.now[trace]
+	n, ok := a.now[key]
 	if !ok {
-		n = a.last[trace]
-		if len(a.now) >= 1<<15 || a.now == nil {
-			a.now, a.last = map[string]int{}, a.now
+		n = a.last[key]
+		if len(a.now) >= attemptsMost || a.now == nil {
+			a.now, a.last = a.last, a.now
+			clear(a.now)
+			if a.now == nil {
+				a.now = map[experiment.Digest]int32{}
+			}
 		}
 	}
-	a.now[trace] = n + 1
-	return n + 1
+	a.now[key] = n + 1
+	return int(n + 1)
 }

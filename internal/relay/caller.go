@@ -114,7 +114,7 @@ func (c *callerConn) is(s http.ConnState) {
 	defer c.mu.Unlock()
 	c.idle = s == http.StateIdle && !c.streams.Load()
 	if c.idle && c.alone {
-		c.endLocked("", Close)
+		c.endLocked("callee", Close)
 	}
 }
 
@@ -126,7 +126,7 @@ func (c *callerConn) left(ours bool) {
 	c.callees--
 	c.alone = c.callees == 0 && !ours
 	if c.idle && c.alone {
-		c.endLocked("", Close)
+		c.endLocked("callee", Close)
 	}
 }
 
@@ -294,7 +294,7 @@ func (c *callerConn) strike(a *armed, how Ending, h *hit) bool {
 	})
 }
 
-// whoEnded is empty unless the relay did.
+// whoEnded is empty unless the relay did, or the callee.
 func (c *callerConn) whoEnded() (by string, faults []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

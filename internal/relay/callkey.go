@@ -1,11 +1,6 @@
 package relay
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
-	"hash"
 	"io"
 	"net/http"
 	"sync"
@@ -26,13 +21,7 @@ import (
 //   - method, path, query and body, if the body is 64 KiB at most. Larger ones, and
 //     CONNECT, have no key.
 //
-// All of it is kept and shown as a hash under a key of the process's own.
-const (
-	byIdempotency = "idempotency-key"
-	byRequestID   = "request-id"
-	byTrace       = "trace"
-	byBody        = "body"
-)
+// All of it is kept and shown as a digest under a key of the process's own (see mix).
 
 // bodyLimit is the largest body that makes a key.
 const bodyLimit = 64 << 10
@@ -43,51 +32,39 @@ const bodyLimit = 64 << 10
 // that is the callee's to say.
 const earlyTime = time.Second
 
-// callSecret keys the hashes of this process.
-var callSecret = rand.Text()
-
-// callHash hashes texts so that "a","b" is not "ab","".
-func callHash(texts ...string) hash.Hash {
-	h := hmac.New(sha256.New, []byte(callSecret))
-	for _, t := range texts {
-		n := len(t)
-		h.Write([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
-		io.WriteString(h, t)
-	}
-	return h
-}
-
-// callSum is 128 bits of a hash as they are shown.
-func callSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)[:16]) }
-
-// digest is the value of 32 hexadecimal digits; zero of nothing.
-func digest(hex string) experiment.Digest {
-	var d experiment.Digest
-	_ = d.UnmarshalText([]byte(hex)) // what is no digest is none
-	return d
-}
-
-// headKey is the call key that the head of a request makes, empty if none.
-func headKey(r *http.Request) (key, by string) {
+// headKey is the call key that the head of a request makes, zero if none.
+func headKey(r *http.Request) (key experiment.Digest, by experiment.Keying) {
 	if id := idempotencyKey(r.Header); id != "" {
-		return callSum(callHash(byIdempotency, id)), byIdempotency
+		return digestOf(ofIdempotency, id), experiment.ByIdempotency
 	}
-	for _, id := range []struct{ value, by string }{
-		{r.Header.Get("X-Request-Id"), byRequestID}, {traceID(r.Header.Get("Traceparent")), byTrace}, {r.Header.Get("X-Correlation-Id"), byRequestID},
-	} {
-		if id.value != "" {
-			return targetKey(r, id.by, id.value), id.by
-		}
+	if id := r.Header.Get("X-Request-Id"); id != "" {
+		return keyOf(ofRequestID, digestOf(ofRequestID, id), targetOf(r)), experiment.ByRequestID
+	}
+	if id := traceID(r.Header.Get("Traceparent")); !id.IsZero() {
+		return keyOf(ofTrace, id, targetOf(r)), experiment.ByTrace
+	}
+	if id := r.Header.Get("X-Correlation-Id"); id != "" {
+		return keyOf(ofRequestID, digestOf(ofRequestID, id), targetOf(r)), experiment.ByRequestID
 	}
 	if r.Method != http.MethodConnect && (r.Body == nil || r.Body == http.NoBody) {
-		return targetKey(r, byBody, callSum(callHash(byBody))), byBody
+		return keyOf(ofBody, nothing, targetOf(r)), experiment.ByBody
 	}
-	return "", ""
+	return key, experiment.Unkeyed
 }
 
-// targetKey is the key of an id, or the hash of a body, with method, path and query.
-func targetKey(r *http.Request, by, id string) string {
-	return callSum(callHash(by, id, r.Method, r.URL.EscapedPath(), r.URL.RawQuery))
+// keyOf is the key of an id, or the sum of a body, with what was asked for.
+func keyOf(what uint64, id, target experiment.Digest) experiment.Digest {
+	m := newMix(secret)
+	m.word(what)
+	m.digest(id)
+	m.digest(target)
+	return m.sum()
+}
+
+// targetOf is the digest of method, path and query, as the fast path finds it in the
+// first line of a request.
+func targetOf(r *http.Request) experiment.Digest {
+	return digestOf(ofTarget, r.Method, r.URL.EscapedPath(), r.URL.RawQuery)
 }
 
 func idempotencyKey(h http.Header) string {
@@ -100,20 +77,21 @@ func idempotencyKey(h http.Header) string {
 // callOf is what is known of the call that an exchange is an attempt of.
 type callOf struct {
 	mu      sync.Mutex
-	key, by string
-	body    string // hash
-	attempt int    // on the edge
+	key     experiment.Digest
+	by      experiment.Keying
+	body    experiment.Digest
+	attempt int // on the edge
 }
 
 // set notes a key, if there is none yet, and counts the attempt.
-func (c *callOf) set(key, by string, tries *attempts) {
-	if c.key == "" && key != "" {
+func (c *callOf) set(key experiment.Digest, by experiment.Keying, tries *attempts) {
+	if c.key.IsZero() && !key.IsZero() {
 		c.key, c.by, c.attempt = key, by, tries.next(key)
 	}
 }
 
-// known is the key, empty if there is none so far.
-func (c *callOf) known() string {
+// known is the key, zero if there is none so far.
+func (c *callOf) known() experiment.Digest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.key
@@ -128,18 +106,19 @@ func (x *exchange) identify() {
 	}
 	key, by := headKey(x.r)
 	x.call.set(key, by, tries)
-	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.Method == http.MethodConnect || x.r.ContentLength > bodyLimit || key != "" && !listens {
+	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.Method == http.MethodConnect || x.r.ContentLength > bodyLimit || !key.IsZero() && !listens {
 		return
 	}
 	r := x.r
-	x.body = &callBody{src: r.Body, hash: callHash(byBody), done: func(sum string) {
+	x.body = &callBody{src: r.Body, hash: &bodySum{}, done: func(sum experiment.Digest) {
 		x.call.mu.Lock()
 		defer x.call.mu.Unlock()
 		x.call.body = sum
-		if x.call.key == "" {
-			x.call.set(targetKey(r, byBody, sum), byBody, tries)
+		if x.call.key.IsZero() {
+			x.call.set(keyOf(ofBody, sum, targetOf(r)), experiment.ByBody, tries)
 		}
 	}}
+	x.body.hash.begin()
 	x.r.Body = x.body
 }
 
@@ -156,7 +135,7 @@ func (x *exchange) needsKey() bool {
 // learn reads the body, within limits, if an effect that the exchange fits must know
 // the call and the head does not tell.
 func (x *exchange) learn(a *armed) {
-	if a.Attempts == "" || x.body == nil || x.body.early != nil || x.call.known() != "" || x.r.Header.Get("Expect") != "" {
+	if a.Attempts == "" || x.body == nil || x.body.early != nil || !x.call.known().IsZero() || x.r.Header.Get("Expect") != "" {
 		return
 	}
 	if fits, _ := a.fits(x.r, x.conn.client()); !fits || a.asleep() || !a.hurts(fault.Exchange) {
@@ -173,29 +152,38 @@ func (x *exchange) chosen(a *armed) bool {
 		return true
 	}
 	key := x.call.known()
-	if key == "" && x.body == nil { // nobody asked when it began
+	if key.IsZero() && x.body == nil { // nobody asked when it began
 		key, _ = headKey(x.r)
 	}
-	return key != "" && a.Attempts.Has(a.tally().calls.next(key))
+	return !key.IsZero() && a.Attempts.Has(a.tally().calls.next(key))
 }
 
-// stamp writes what is known of the call into the record.
+// stamp writes what is known of the call into the record. Of one that had begun before
+// somebody listened, that is what its head tells.
 func (x *exchange) stamp(r *experiment.Exchange) {
-	if id := x.r.Header.Get("X-Request-Id"); id != "" && x.edge.edge.ear.on() {
-		r.RequestID = digest(callSum(callHash(byRequestID, id)))
+	if !x.edge.edge.ear.on() {
+		return
+	}
+	if id := x.r.Header.Get("X-Request-Id"); id != "" {
+		r.RequestID = digestOf(ofRequestID, id)
+	}
+	if id := idempotencyKey(x.r.Header); id != "" {
+		r.Idempotent = digestOf(ofIdempotency, id).String()
 	}
 	x.call.mu.Lock()
 	defer x.call.mu.Unlock()
-	r.Key, r.Keyed, r.Attempt, r.BodyHash = digest(x.call.key), experiment.Keying(x.call.by), x.call.attempt, digest(x.call.body)
+	r.Key, r.Keyed, r.Attempt, r.BodyHash = x.call.key, x.call.by, x.call.attempt, x.call.body
+	if r.Key.IsZero() && x.body == nil {
+		r.Key, r.Keyed = headKey(x.r)
+	}
 }
 
 // callBody is a request's body that is hashed as it passes, and of which the
 // beginning can be read before anybody asks for it.
 type callBody struct {
 	src   io.ReadCloser
-	hash  hash.Hash // nil once the body is over or too large
-	size  int
-	done  func(sum string) // told at its end
+	hash  *bodySum                    // nil once the body is over or too large
+	done  func(sum experiment.Digest) // told at its end
 	early *early
 }
 
@@ -214,13 +202,12 @@ func (b *callBody) saw(p []byte, err error) {
 	if b.hash == nil {
 		return
 	}
-	if b.size += len(p); b.size > bodyLimit {
+	if !b.hash.add(p) {
 		b.hash = nil
 		return
 	}
-	b.hash.Write(p)
 	if err == io.EOF {
-		b.done(callSum(b.hash))
+		b.done(b.hash.sum())
 	}
 	if err != nil {
 		b.hash = nil

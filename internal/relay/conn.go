@@ -62,9 +62,11 @@ type conn struct {
 	over    bool     // the connection is to end at once
 	seen    []*armed // effects it was drawn for, hit or not
 	hits    []*hit
-	how     Ending   // how it was ended; GoesOn if both ways ended by themselves
-	endBy   string   // who ended it
-	applied []string // names of the faults that hurt it and are no longer among hits
+	how     Ending    // how it was ended; GoesOn if both ways ended by themselves
+	endBy   string    // who ended it
+	endAt   time.Time // when both had, or it was to end at once
+	broken  bool      // by other means than its sides did, one after the other
+	applied []string  // names of the faults that hurt it and are no longer among hits
 	to      netip.AddrPort
 	host    string      // that the caller has called by TLS
 	isOver  atomic.Bool // over, readable without mu
@@ -94,6 +96,9 @@ func (c *conn) begin() {
 func (c *conn) ready(way Way, r readiness) {
 	e := &c.ends[way]
 	e.note(r)
+	if r.ending && e.endedAt.IsZero() {
+		e.endedAt = time.Now()
+	}
 	if c.dirty.Load() {
 		c.refresh()
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -34,8 +35,10 @@ func TestAutoHTTP(t *testing.T) {
 		tr.CloseIdleConnections()
 	}
 	until(t, "four exchanges", func() bool { return len(w.exchanges()) == 4 })
+	all := w.exchanges()
+	slices.SortFunc(all, func(a, b experiment.Exchange) int { return a.Start.Compare(b.Start) })
 	for i, want := range []string{"HTTP/1.1", "HTTP/1.1", "HTTP/2", "HTTP/2"} {
-		if x := w.exchanges()[i]; x.Proto != want || x.Status != 200 {
+		if x := all[i]; x.Proto != want || x.Status != 200 {
 			t.Errorf("exchange %d: %+v", i, x)
 		}
 	}

@@ -21,8 +21,10 @@ func (e *ear) tell(x *experiment.Exchange) {
 	}
 }
 
-// Listen has to be told of each exchange of an HTTP edge and each connection of a TCP
-// edge as it ends, from now on and instead of whoever listened before; nil ends that.
+// Listen has to be told of each exchange of an HTTP edge, each connection of a TCP edge
+// and each session of a UDP edge as it ends, from now on and instead of whoever listened
+// before; nil ends that. Whoever calls an edge that sees requests, and fails before its
+// first one because of the callee, of TLS or of a fault, is told of as a connection.
 // It is called from many goroutines, must not block, and may keep nothing of what it
 // is given: the exchange is valid until it returns. Exchanges that had begun before are
 // told as far as is known of them.

@@ -25,7 +25,9 @@ func (c *conn) fail(way Way) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.endedLocked(way)
+	answered := way == Up && c.flows[Down].done
 	c.endLocked("", Reset)
+	c.broken = c.broken && !answered // the caller resets what is over for it
 }
 
 // end makes the connection end soon. It does not wait.
@@ -42,7 +44,7 @@ func (c *conn) endLocked(by string, how Ending) {
 	if by != "" && c.endBy == "" {
 		c.endBy = by
 	}
-	c.over, c.how = true, how
+	c.over, c.how, c.broken, c.endAt = true, how, true, time.Now()
 	c.isOver.Store(true)
 	c.changed()
 }
@@ -57,6 +59,9 @@ func (c *conn) bothDone() {
 		c.mu.Lock()
 		over := c.over
 		c.over = true
+		if !over {
+			c.endAt = time.Now()
+		}
 		c.mu.Unlock()
 		c.isOver.Store(true)
 		if !over {
@@ -159,19 +164,44 @@ func (c *conn) finish(reset bool) {
 	}
 	c.mu.Lock()
 	c.over = true
-	hits, by, applied, host := c.hits, c.endBy, c.applied, c.host
+	hits, applied := c.hits, c.applied
 	c.hits = nil
+	told := c.edge.ear.on()
+	if told {
+		c.recordLocked(&c.loop.told)
+	}
 	c.mu.Unlock()
 	c.edge.forget(c.id)
 	c.loop.live.Add(-1)
-	c.edge.ear.tell(&experiment.Exchange{
-		Edge: c.edge.name, Conn: c.id, Start: c.start, End: time.Now(), FirstByte: c.first, EndedBy: by,
-		BytesIn: c.bytes[Up].Load(), BytesOut: c.bytes[Down].Load(), Faults: append(applied, names(hits)...), Host: host,
-	})
+	if told {
+		c.loop.told.Faults = append(applied, names(hits)...)
+		c.edge.ear.tell(&c.loop.told)
+	}
 	for _, h := range hits {
 		h.end()
 	}
 	c.edge.work.Done()
+}
+
+// recordLocked is what is told of the connection, but for the faults. Whoever has sent
+// something and was answered nothing had no whole answer, however politely both sides
+// ended; a caller that gave up has ended it when it hung up, however long the callee took
+// to notice.
+func (c *conn) recordLocked(x *experiment.Exchange) {
+	*x = experiment.Exchange{
+		Edge: c.edge.name, Conn: c.id, Start: c.start, End: c.endAt, FirstByte: c.first, EndedBy: c.endBy,
+		BytesIn: c.bytes[Up].Load(), BytesOut: c.bytes[Down].Load(), Host: c.host,
+	}
+	if x.End.IsZero() { // its socket was of no use
+		x.End, c.broken = time.Now(), true
+	}
+	x.Cut = c.broken || x.BytesIn > 0 && x.BytesOut == 0
+	if x.EndedBy == "" { // neither side has: a stage's doing
+		x.EndedBy = experiment.EndedByRelay
+	}
+	if at := c.ends[Up].endedAt; x.Cut && x.EndedBy == "caller" && !at.IsZero() {
+		x.End = at
+	}
 }
 
 // names lists the faults that have hurt a unit.

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/chaosctl/chaosctl/experiment"
@@ -34,6 +33,8 @@ type exchange struct {
 	stream bool // on HTTP/2: it ends by itself, not with its connection
 	piped  bool // a goroutine reads the request's body
 	whole  bool // it was answered to the end
+	heard  bool // the callee has answered
+	short  bool // and the end came early
 
 	in, out  atomic.Uint64
 	messages [2]messages // counted by way; nil but for streams of them
@@ -50,6 +51,7 @@ type exchange struct {
 	first    time.Time // of the callee
 	lastIn   time.Time // when the request had been read
 	cutBy    string    // who has reset its stream
+	left     bool      // the caller broke its request off
 	finished bool      // nothing may be asked of the server any more
 	answered bool      // no interim answer may follow
 }
@@ -94,7 +96,9 @@ func (h *httpEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusContinue)
 		x.conn.mute.Store(false)
 	}
-	if err := x.serve(); err != nil {
+	err := x.serve()
+	x.ended(err)
+	if err != nil {
 		panic(http.ErrAbortHandler) // closes the connection or the stream, however it was ended
 	}
 	x.drain()
@@ -128,7 +132,7 @@ func (x *exchange) draw(a *armed) {
 	x.seen[a] = true
 	key := x.record.TraceID.String()
 	if key != "" {
-		key += " " + strconv.Itoa(a.tally().tries.next(key))
+		key += " " + strconv.Itoa(a.tally().tries.next(x.record.TraceID))
 	}
 	if h := a.draw(key, protected || !x.chosen(a)); h != nil {
 		if h.holds(Up) || h.holds(Down) {
@@ -280,6 +284,7 @@ func (x *exchange) serve() error {
 	if err != nil {
 		return x.failed(err)
 	}
+	x.heard = true
 	x.pool = append(x.pool, resp.Body)
 	if resp, err = x.rewrite(resp); err != nil {
 		return err
@@ -340,6 +345,7 @@ func (x *exchange) end(h *hit, how Ending) bool {
 	case !h.once(false):
 		return false
 	}
+	x.noteEnd()
 	if !x.stream && (x.r.Header.Get("Expect") == "" || x.conn.ahead.some()) { // else it has sent no body
 		// With a body unread, closing would be seen as a reset.
 		x.conn.SetReadDeadline(time.Now().Add(lingerTime))
@@ -386,64 +392,4 @@ func (x *exchange) swallow() error {
 	x.in.Add(uint64(n))
 	<-x.ctx.Done()
 	return errCut
-}
-
-// failed ends the exchange when the callee gave no answer. The caller sees its
-// connection reset, as it would have without us; a 502 of ours would be an answer
-// that nobody gave. On HTTP/2 it sees its stream reset; its connection, if the
-// callee cannot be reached or has closed the last one to it.
-func (x *exchange) failed(err error) error {
-	if x.pass(Down) != nil || x.ctx.Err() != nil || x.conn.isOver() {
-		return errCut
-	}
-	x.record.EndedBy = "callee"
-	side := x.conn.callee
-	if !x.stream || !isStreamError(err) && side.streams() && !side.lines.any() {
-		x.conn.end("", howEnded(err))
-		return errCut
-	}
-	x.resetAs(err)
-	return errCut
-}
-
-// howEnded is FIN for a callee that closed without an answer, RST for all else.
-func howEnded(err error) Ending {
-	if (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && !errors.Is(err, syscall.ECONNRESET) {
-		return Close
-	}
-	return Reset
-}
-
-// finish lets go of everything and reports the exchange.
-func (x *exchange) finish() {
-	defer x.conn.leave()
-	defer x.cancel()
-	for _, c := range x.pool {
-		c.Close()
-	}
-	x.edge.edge.forget(x.id)
-	x.mu.Lock()
-	x.finished = true
-	hits := x.hits
-	x.hits = nil
-	faults := append(x.applied, names(hits)...)
-	x.mu.Unlock()
-	by, more := x.conn.whoEnded()
-	x.record.Faults = append(faults, more...)
-	switch {
-	case by != "":
-		x.record.EndedBy = by
-	case x.cutBy != "":
-		x.record.EndedBy = x.cutBy
-	case x.record.EndedBy == "":
-		x.record.EndedBy = "caller"
-	}
-	for _, h := range hits {
-		if !h.acted.Load() {
-			h.spare() // it was drawn, and nothing has come of it
-		}
-		h.end()
-	}
-	x.complete()
-	x.edge.edge.ear.tell(&x.record)
 }

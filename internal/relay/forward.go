@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -177,6 +178,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.x.r.Body.Read(p)
 	b.x.came(p[:n], err == io.EOF)
+	b.x.broke(err)
 	if held := b.x.pass(Up); held != nil {
 		return 0, held
 	}
@@ -335,6 +337,7 @@ func (x *exchange) upgrade(resp *http.Response) error {
 	}
 	resp.Body = nil
 	if err := resp.Write(buffered); err != nil || buffered.Flush() != nil {
+		x.record.EndedBy, x.short = "caller", true
 		return nil
 	}
 	conn.SetDeadline(time.Time{})
@@ -348,23 +351,44 @@ func (x *exchange) upgrade(resp *http.Response) error {
 		}
 	})
 	var ways sync.WaitGroup
+	var first parting
 	ways.Go(func() {
-		up, err := x.shaped(Up, buffered.Reader, func() { conn.SetReadDeadline(past) })
-		if err == nil && x.carry(Up, callee, up, func(b []byte) { x.came(b, false) }) {
-			x.mu.Lock()
-			x.record.EndedBy = "caller"
-			x.mu.Unlock()
+		if up, err := x.shaped(Up, buffered.Reader, func() { conn.SetReadDeadline(past) }); err == nil {
+			first.note(x.carry(Up, callee, up, func(b []byte) { x.came(b, false) }))
 		}
 		shut(callee)
 	})
-	x.carry(Down, conn, down, x.went)
+	first.note(x.carry(Down, conn, down, x.went))
 	if !x.conn.isOver() {
 		x.conn.CloseWrite()
 	}
 	ways.Wait()
 	close(stop)
 	both.Wait()
+	if first.by != "" {
+		x.record.EndedBy = first.by
+	}
+	if x.short = first.broken || x.conn.isOver(); x.short {
+		x.record.End = first.at
+	}
 	return nil
+}
+
+// parting is who has ended a connection first that has changed its protocol.
+type parting struct {
+	mu     sync.Mutex
+	by     string
+	at     time.Time
+	broken bool // it, or the other, ended by other means than a FIN
+}
+
+func (p *parting) note(by string, broken bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.by == "" {
+		p.by, p.at = by, time.Now()
+	}
+	p.broken = p.broken || broken
 }
 
 // shaped takes a way of it through the stages of the exchange.
@@ -390,8 +414,13 @@ func shut(c io.Closer) {
 	c.Close()
 }
 
-// carry copies until src ends; true if it did by itself.
-func (x *exchange) carry(way Way, dst io.Writer, src io.Reader, count func(b []byte)) bool {
+// carry copies until either end does. It tells which, and whether in any other way than
+// by a FIN of src; nothing if it was closed here.
+func (x *exchange) carry(way Way, dst io.Writer, src io.Reader, count func(b []byte)) (by string, broken bool) {
+	from, to := "caller", "callee"
+	if way == Down {
+		from, to = to, from
+	}
 	b := newBlock()
 	defer b.release()
 	for {
@@ -399,14 +428,17 @@ func (x *exchange) carry(way Way, dst io.Writer, src io.Reader, count func(b []b
 		count(b.buf[:n])
 		if n > 0 {
 			if x.pass(way) != nil {
-				return false
+				return "relay", true
 			}
 			if _, err := dst.Write(b.buf[:n]); err != nil {
-				return false
+				return to, true
 			}
 		}
+		if errors.Is(err, net.ErrClosed) { // by us, because of the other way
+			return "", false
+		}
 		if err != nil {
-			return err == io.EOF
+			return from, err != io.EOF
 		}
 	}
 }

@@ -97,7 +97,7 @@ func FuzzCallKey(f *testing.F) {
 	f.Add("X-Correlation-Id: a", "/c", "y", strings.Repeat("z", 300), uint8(200))
 	f.Fuzz(func(t *testing.T, head, path, query, body string, piece uint8) {
 		body = strings.Repeat(body, 1+int(piece)*8)
-		key := func(extra string) (string, string, string) {
+		key := func(extra string) (string, experiment.Keying, string) {
 			r := &http.Request{Method: "POST", URL: &url.URL{Path: path, RawQuery: query}, Header: headOf(head + extra), ContentLength: -1}
 			r.Body = http.NoBody
 			if body != "" {
@@ -128,7 +128,7 @@ func FuzzCallKey(f *testing.F) {
 			if (len(body) > bodyLimit) != rec.BodyHash.IsZero() && body != "" {
 				t.Errorf("%d bytes: hash %q", len(body), rec.BodyHash)
 			}
-			return rec.Key.String(), string(rec.Keyed), rec.BodyHash.String()
+			return rec.Key.String(), rec.Keyed, rec.BodyHash.String()
 		}
 		a, by, hash := key("")
 		if b, other, again := key("\nX-Unrelated: 1"); a != b || by != other || hash != again {
@@ -136,7 +136,7 @@ func FuzzCallKey(f *testing.F) {
 		}
 		want := headBy(headOf(head))
 		if want == "" && len(body) <= bodyLimit {
-			want = byBody
+			want = experiment.ByBody
 		}
 		if by != want {
 			t.Errorf("keyed by %q, not %q", by, want)
@@ -144,16 +144,16 @@ func FuzzCallKey(f *testing.F) {
 	})
 }
 
-func headBy(h http.Header) string {
+func headBy(h http.Header) experiment.Keying {
 	switch {
 	case h.Get("Idempotency-Key") != "" || h.Get("X-Idempotency-Key") != "":
-		return byIdempotency
+		return experiment.ByIdempotency
 	case h.Get("X-Request-Id") != "":
-		return byRequestID
-	case traceID(h.Get("Traceparent")) != "":
-		return byTrace
+		return experiment.ByRequestID
+	case !traceID(h.Get("Traceparent")).IsZero():
+		return experiment.ByTrace
 	case h.Get("X-Correlation-Id") != "":
-		return byRequestID
+		return experiment.ByRequestID
 	}
 	return ""
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/chaosctl/chaosctl/experiment"
 )
 
 // FuzzHead: whatever the fast path takes for a plain head, net/http takes for the
@@ -19,7 +21,10 @@ func FuzzHead(f *testing.F) {
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nKeep-Alive: 5\r\nConnection: Keep-Alive\r\n\r\nhello",
 		"PUT /;p HTTP/1.1\r\nHost:\tx \r\nTransfer-Encoding: Chunked\r\nA:\r\n\r\n",
 		"DELETE / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+		"GET /a?token=b&%20=c HTTP/1.1\r\nHost: x\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nX-Correlation-ID: d\r\n\r\n",
+		"PUT /%2e/ HTTP/1.1\r\nHost: x\r\nIdempotency-Key:\r\nX-Idempotency-Key: e \r\nX-Request-Id:f\r\nX-Request-Id: g\r\n\r\n",
+		"POST /? HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nX-Correlation-Id: h\r\n\r\nok",
+		"HTTP/1.1 200 OK\r\nRetry-After: 5\r\nretry-after: 6\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
 		"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\nTrailer: a\r\n\r\n",
 		"HTTP/1.1 304 Not Modified\r\nConnection: keep-alive\r\nEtag: \xff\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
@@ -51,6 +56,7 @@ func checkRequest(t *testing.T, b []byte) {
 		t.Fatalf("%q is read as %+v", b[:h.size], r)
 	}
 	sameFraming(t, b, &h, max(r.ContentLength, -1), r.TransferEncoding)
+	sameCall(t, b, &h, r)
 	for _, name := range []string{"Upgrade", "Expect", "Te", "Trailer", "Proxy-Connection", "Proxy-Authorization"} {
 		if r.Header.Values(name) != nil {
 			t.Fatalf("%q is plain with %s", b[:h.size], name)
@@ -63,6 +69,32 @@ func checkRequest(t *testing.T, b []byte) {
 	strip(r.Header)
 	if !sameFields(r.Header, out.Header) || out.Host != r.Host || out.RequestURI != r.RequestURI || out.Method != r.Method || out.ContentLength != r.ContentLength {
 		t.Fatalf("%q is passed on as %v", b[:h.size], out.Header)
+	}
+}
+
+// sameCall: what the fast path finds out about a call is what the server does.
+func sameCall(t *testing.T, b []byte, h *h1Head, r *http.Request) {
+	c := &h1Conn{loop: &loop{}, x: h1Exchange{head: b[:h.size], req: *h}}
+	c.readCall()
+	call := &c.x.call
+	key, by := headKey(r)
+	if call.key != key || call.by != by {
+		t.Fatalf("%q: keyed by %q: %s, and by %q: %s", b[:h.size], call.by, call.key, by, key)
+	}
+	c.edge = &Edge{ear: listening()}
+	x := &exchange{r: r, conn: &callerConn{}, edge: &httpEdge{edge: c.edge}}
+	x.begin()
+	var rest experiment.Exchange
+	x.stamp(&rest)
+	for range 2 { // remembered, and not
+		one := c.record("", nil)
+		if one.TraceID != x.record.TraceID || one.RequestID != rest.RequestID || one.Idempotent != rest.Idempotent || one.Key != key {
+			t.Fatalf("%q: ids %+v, %+v and %+v", b[:h.size], one, x.record, rest)
+		}
+		if one.Method != x.record.Method || one.Path != x.record.Path || one.Query != x.record.Query || one.Host != x.record.Host || one.Proto != x.record.Proto {
+			t.Fatalf("%q: %+v and %+v", b[:h.size], one, x.record)
+		}
+		call.target = nil
 	}
 }
 
@@ -86,6 +118,9 @@ func checkResponse(t *testing.T, b []byte) {
 		t.Fatalf("%q: close is %v", b[:h.size], r.Close)
 	}
 	sameFraming(t, b, &h, r.ContentLength, r.TransferEncoding)
+	if got, want := string(h.retryAfter.of(b)), r.Header.Get("Retry-After"); got != want {
+		t.Fatalf("%q: retry after %q, not %q", b[:h.size], got, want)
+	}
 	out, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(trimmed(&h, b))), nil)
 	if err != nil {
 		t.Fatalf("what is passed on of %q: %v", b[:h.size], err)

@@ -35,10 +35,12 @@ type h1Conn struct {
 	answer  []byte    // the beginning of an answer's head
 	rest    [2][]byte // read and looked at, still to be written
 	x       h1Exchange
-	hour    alarm     // of the stage: the end of a head, of a dial, of lingering
-	bufs    [1][]byte // for writing
-	until   time.Time // lingers at most
-	extra   int       // bytes read while lingering
+	sum     *bodySum     // of the body under way; nil until one was hashed
+	saw     func([]byte) // adds to it
+	hour    alarm        // of the stage: the end of a head, of a dial, of lingering
+	bufs    [1][]byte    // for writing
+	until   time.Time    // lingers at most
+	extra   int          // bytes read while lingering
 
 	mu      sync.Mutex
 	over    bool   // it is to end at once

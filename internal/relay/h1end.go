@@ -28,9 +28,10 @@ func (c *h1Conn) considerLocked(a *armed) {
 		return
 	}
 	c.seen = append(c.seen, a)
-	key := traceID(r.Header.Get("Traceparent"))
+	trace := traceID(r.Header.Get("Traceparent"))
+	key := trace.String()
 	if key != "" {
-		key += " " + strconv.Itoa(a.tally().tries.next(key))
+		key += " " + strconv.Itoa(a.tally().tries.next(trace))
 	}
 	h := a.draw(key, protected || !c.x.chosen(r, a))
 	if h == nil {
@@ -228,12 +229,11 @@ func (c *h1Conn) report() {
 	for _, h := range hits {
 		h.end()
 	}
-	if c.edge.ear.on() && x.call != nil {
-		if by == "" {
+	if c.edge.ear.on() {
+		if by == "" || x.whole {
 			by = x.by
 		}
-		e := c.record(by, append(faults, names(hits)...))
-		c.edge.ear.tell(&e)
+		c.edge.ear.tell(c.record(by, append(faults, names(hits)...)))
 	}
 	head := x.head[:0]
 	if cap(head) > 4<<10 {

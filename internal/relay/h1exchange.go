@@ -26,10 +26,12 @@ type h1Exchange struct {
 	interim int  // bytes of answers before the answer
 	closes  bool // the connection ends with it
 	by      string
+	whole   bool // the answer has left
+	retry   fault.Duration
 	start   time.Time
 	lastIn  time.Time
 	first   time.Time
-	call    *h1Call // nil if nobody hears of it
+	call    h1Call
 }
 
 // nextRequest takes a request, if there is a head.
@@ -158,7 +160,7 @@ func (c *h1Conn) forward(b []byte, own bool) bool {
 	if x.req.length <= 0 && !x.req.chunks {
 		x.lastIn = x.start
 	} else if x.up.done {
-		x.bodyRead(&c.edge.tries)
+		c.bodyRead()
 	}
 	return true
 }
@@ -173,7 +175,7 @@ func (c *h1Conn) keepHead(head []byte) {
 		x.up = newBody(byLength, x.req.length, false)
 	}
 	if c.edge.ear.on() {
-		x.identify(&c.edge.tries)
+		c.identify()
 	}
 }
 
@@ -234,7 +236,7 @@ func (c *h1Conn) moreRequest() bool {
 		return true
 	}
 	if c.x.up.done {
-		c.x.bodyRead(&c.edge.tries)
+		c.bodyRead()
 	}
 	ok := c.write(Up, b[:kept])
 	c.keep(b[used:], own)
@@ -302,6 +304,9 @@ func (c *h1Conn) answerHead(b []byte) bool {
 		c.answer = append(c.answer, b...)
 		return true
 	}
+	if x.resp.status >= 200 && !x.resp.retryAfter.empty() {
+		x.retry = retryAfter(string(x.resp.retryAfter.of(b)))
+	}
 	at := x.resp.trim(b)
 	if x.resp.status < 200 {
 		return c.interim(b, at)
@@ -364,7 +369,7 @@ func (c *h1Conn) fail(how Ending) {
 // exchanged ends an exchange whose answer has left.
 func (c *h1Conn) exchanged() {
 	x := &c.x
-	x.by = "callee"
+	x.by, x.whole = "callee", true
 	closes := x.closes || !x.up.done || len(c.rest[Up]) > 0 || c.edge.draining.Load()
 	c.served++
 	c.report()

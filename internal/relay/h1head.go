@@ -34,8 +34,14 @@ type h1Head struct {
 	chunks bool  // Transfer-Encoding: chunked
 	close  bool  // Connection: close
 	host   span
-	cuts   [cutsMost]span
-	ncuts  int
+
+	// Of requests: what tells which call they are an attempt of.
+	trace, requestID, correlation span
+	idempotent, idempotentX       span
+	retryAfter                    span // of answers
+
+	cuts  [cutsMost]span
+	ncuts int
 }
 
 // readRequest reads the head of a request at the start of b.
@@ -250,10 +256,17 @@ func (h *h1Head) field(b, name []byte, value, line span, answer bool) bool {
 		case is(name, "keep-alive"):
 			return h.cut(line)
 		}
+	case 11:
+		if answer {
+			first(&h.retryAfter, name, value, "retry-after")
+		} else {
+			first(&h.trace, name, value, "traceparent")
+		}
 	case 12:
 		if is(name, "content-type") && !answer {
 			return len(v) < 16 || !is(v[:16], "application/grpc")
 		}
+		first(&h.requestID, name, value, "x-request-id")
 	case 14:
 		if is(name, "content-length") {
 			n, ok := decimal(v)
@@ -262,9 +275,13 @@ func (h *h1Head) field(b, name []byte, value, line span, answer bool) bool {
 			return ok
 		}
 		return !is(name, "http2-settings")
+	case 15:
+		first(&h.idempotent, name, value, "idempotency-key")
 	case 16:
+		first(&h.correlation, name, value, "x-correlation-id")
 		return !is(name, "proxy-connection")
 	case 17:
+		first(&h.idempotentX, name, value, "x-idempotency-key")
 		if is(name, "transfer-encoding") {
 			once := !h.chunks
 			h.chunks = true
@@ -276,6 +293,13 @@ func (h *h1Head) field(b, name []byte, value, line span, answer bool) bool {
 		return !is(name, "proxy-authorization")
 	}
 	return true
+}
+
+// first notes the value of a field the first time that it comes, as Header.Get does.
+func first(s *span, name []byte, value span, of string) {
+	if s.to == 0 && is(name, of) {
+		*s = value
+	}
 }
 
 // plainly tells whether a field is written as everybody writes it. Of other blanks some

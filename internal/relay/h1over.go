@@ -123,6 +123,7 @@ func (c *h1Conn) readAnew(b []byte) (verdict, []byte, error) {
 	var head bytes.Buffer
 	head.WriteString("HTTP/1.1 " + strings.TrimSpace(resp.Status) + "\r\n")
 	x := &c.x
+	x.retry = retryAfter(resp.Header.Get("Retry-After"))
 	x.resp = h1Head{length: -1, status: resp.StatusCode, close: closes}
 	if len(resp.TransferEncoding) > 0 && x.bodyFraming() != noBody {
 		x.resp.chunks = true

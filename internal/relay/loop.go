@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/chaosctl/chaosctl/experiment"
 )
 
 // loop carries connections of TCP edges: everything they do happens on its one
@@ -26,6 +28,8 @@ type loop struct {
 	block     *block // for reading
 	pipes     *pipes
 	trim      alarm
+	names     h1Names
+	told      experiment.Exchange // to whoever listens
 	done      chan struct{}
 }
 

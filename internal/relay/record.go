@@ -2,12 +2,11 @@ package relay
 
 import (
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/chaosctl/chaosctl/experiment"
+	"github.com/chaosctl/chaosctl/fault"
 )
 
 // begin fills in what is known of an exchange by its head.
@@ -19,8 +18,9 @@ func (x *exchange) begin() {
 	}
 	x.record = experiment.Exchange{
 		Edge: x.edge.edge.name, Conn: x.conn.id, Method: r.Method, Path: r.URL.Path, Start: time.Now(),
-		TraceID: digest(traceID(r.Header.Get("Traceparent"))), Idempotent: clip(idempotencyKey(r.Header)),
-		Proto: r.Proto, Host: clip(r.Host), Query: redactQuery(r.URL.RawQuery),
+		TraceID: traceID(r.Header.Get("Traceparent")),
+		Proto:   r.Proto, Host: clip(r.Host), Query: redactQuery(r.URL.RawQuery),
+		Cut: true, // until it was answered whole
 	}
 	if x.stream {
 		x.record.Proto = "HTTP/2"
@@ -39,11 +39,30 @@ func (x *exchange) begin() {
 func (x *exchange) complete() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.record.FirstByte, x.record.LastIn, x.record.End = x.first, x.lastIn, time.Now()
+	x.record.LastIn = x.lastIn
+	if x.heard || x.record.EndedBy != experiment.EndedByCaller { // else it came because the caller had left
+		x.record.FirstByte = x.first
+	}
 	x.record.BytesIn, x.record.BytesOut = x.in.Load(), x.out.Load()
 	if x.messages[Up] != nil {
 		x.record.MessagesIn, x.record.MessagesOut = x.messages[Up].count(), x.messages[Down].count()
 	}
+}
+
+// retryAfter is what the field of that name asks a caller to wait: seconds, or an HTTP
+// date, counted from now (RFC 9110, section 10.2.3); 0 if it is neither.
+func retryAfter(value string) fault.Duration {
+	if value == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(value, 10, 32); err == nil {
+		return fault.Duration(time.Duration(n) * time.Second)
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return fault.Duration(max(0, time.Until(at)))
 }
 
 // bodyless tells whether the request has no body.
@@ -83,48 +102,45 @@ func (x *exchange) noteGRPC(h http.Header) {
 	}
 }
 
-// traceID takes the trace id out of a W3C traceparent; empty if it has none.
-func traceID(parent string) string {
-	p := strings.Split(parent, "-")
-	if len(p) < 4 || len(p[1]) != 32 || strings.Trim(p[1], "0123456789abcdef") != "" || strings.Trim(p[1], "0") == "" {
-		return ""
+// traceID takes the trace id out of a W3C traceparent; zero if it has none.
+func traceID[T string | []byte](parent T) (id experiment.Digest) {
+	from := dash(parent, 0) + 1
+	to := from + 2*len(id)
+	if from == 0 || len(parent) <= to || parent[to] != '-' || dash(parent, to+1) < 0 {
+		return id
 	}
-	return p[1]
+	for i := range id {
+		high, ok := lowerHex(parent[from+2*i])
+		low, also := lowerHex(parent[from+2*i+1])
+		if !ok || !also {
+			return experiment.Digest{}
+		}
+		id[i] = high<<4 | low
+	}
+	return id
+}
+
+func lowerHex(c byte) (byte, bool) {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0', true
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10, true
+	}
+	return 0, false
+}
+
+// dash is where the next one is from i on, -1 without.
+func dash[T string | []byte](s T, i int) int {
+	for ; i < len(s); i++ {
+		if s[i] == '-' {
+			return i
+		}
+	}
+	return -1
 }
 
 func clip(s string) string { return s[:min(len(s), 256)] }
 
-// secretWords are those by which the name of a parameter tells that its value is
-// secret.
-var secretWords = []string{
-	"authorization", "cookie", "token", "secret", "password", "passwd", "api-key", "apikey", "api_key", "credential", "signature", "session",
-}
-
-// queryLimit is how much of a query is kept.
-const queryLimit = 1024
-
 // redactQuery masks the values of parameters that look secret by their names.
-func redactQuery(raw string) string {
-	if raw == "" {
-		return ""
-	}
-	parts := strings.Split(raw, "&")
-	for i, p := range parts {
-		name, _, ok := strings.Cut(p, "=")
-		if plain, err := url.QueryUnescape(name); ok && (err != nil || looksSecret(plain)) {
-			parts[i] = name + "=(secret)"
-		}
-	}
-	all := strings.Join(parts, "&")
-	return all[:min(len(all), queryLimit)]
-}
-
-func looksSecret(name string) bool {
-	name = strings.ToLower(name)
-	for _, word := range secretWords {
-		if strings.Contains(name, word) {
-			return true
-		}
-	}
-	return false
-}
+func redactQuery(raw string) string { return experiment.RedactQuery(raw) }

@@ -13,8 +13,6 @@ func (x *exchange) respond(resp *http.Response) error {
 	if err := x.pass(Down); err != nil {
 		return err
 	}
-	x.record.Status = resp.StatusCode
-	x.noteGRPC(resp.Header)
 	if stages := x.stages(Down); len(stages) > 0 {
 		return x.respondStaged(resp, stages)
 	}
@@ -90,6 +88,8 @@ func flush(w http.ResponseWriter) {
 // body and trailers is left to be one frame on HTTP/2: of gRPC that is the status.
 func (x *exchange) writeHead(resp *http.Response) {
 	h := x.w.Header()
+	x.record.Status, x.record.RetryAfter = resp.StatusCode, retryAfter(resp.Header.Get("Retry-After"))
+	x.noteGRPC(resp.Header)
 	strip(resp.Header)
 	if resp.Close && !x.stream {
 		h["Connection"] = []string{"close"}
@@ -248,6 +248,9 @@ func (p *pipe) fill(src io.Reader, count func(b []byte, end bool)) {
 				c.End = Close
 			} else {
 				p.broken = err
+			}
+			if src == io.Reader(p.x.r.Body) {
+				p.x.broke(err)
 			}
 			p.q.through(stages, c, nil)
 			return

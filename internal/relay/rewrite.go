@@ -151,7 +151,7 @@ func (x *exchange) shortens(resp *http.Response) bool {
 	if !x.stream || resp.ContentLength < 0 {
 		return false
 	}
-	x.record.EndedBy = "relay"
+	x.record.EndedBy, x.short = "relay", true
 	return true
 }
 

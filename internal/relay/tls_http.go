@@ -20,9 +20,13 @@ type greeting struct {
 	from   netip.AddrPort
 	cancel context.CancelFunc
 
-	mu   sync.Mutex
-	over bool
-	hits []*hit
+	asked bool // a ClientHello has come
+
+	mu    sync.Mutex
+	over  bool
+	by    string // who has ended it; the caller, unless somebody else has said so
+	endAt time.Time
+	hits  []*hit
 }
 
 // greet carries a knocking caller.
@@ -44,10 +48,11 @@ func (g *greeting) greet(ctx context.Context) {
 	g.mu.Lock()
 	over := g.over
 	g.over = true
-	for _, h := range g.hits {
+	hits, x := g.hits, g.recordLocked()
+	g.mu.Unlock()
+	for _, h := range hits {
 		h.end()
 	}
-	g.mu.Unlock()
 	if err == nil && !over {
 		if g.edge.spec.Protocol == experiment.Auto {
 			g.edge.meetSecure(conn, g.knock.TCPConn, g.id)
@@ -62,6 +67,25 @@ func (g *greeting) greet(ctx context.Context) {
 	g.knock.TCPConn.Close()
 	<-g.knock.done
 	g.edge.forget(g.id)
+	if g.asked {
+		g.edge.ear.tell(&x)
+	}
+}
+
+// recordLocked is what is told of a caller that did not come as far as a request.
+func (g *greeting) recordLocked() experiment.Exchange {
+	x := experiment.Exchange{Edge: g.edge.name, Conn: g.id, Start: g.start, End: g.endAt, EndedBy: g.by, Cut: true, Faults: names(g.hits)}
+	if x.End.IsZero() {
+		x.End = time.Now()
+	}
+	switch {
+	case x.EndedBy != "":
+	case len(x.Faults) > 0:
+		x.EndedBy = "relay"
+	default:
+		x.EndedBy = "caller"
+	}
+	return x
 }
 
 // handshake is what happens before the first request. Who calls is given what the
@@ -74,6 +98,7 @@ func (g *greeting) handshake(ctx context.Context) (*tls.Conn, error) {
 		refuse(k, err)
 		return nil, err
 	}
+	g.asked = true
 	bad, err := e.hurt(ctx, k, handshakeHurts{drawn: g.struck, end: func(h *hit, how Ending) bool { return g.strike(h.armed, how, h) }})
 	if err != nil {
 		return nil, err
@@ -134,23 +159,23 @@ func (g *greeting) strike(a *armed, how Ending, h *hit) bool {
 	}
 	return a.strike(func() bool {
 		first := h == nil || h.acted.CompareAndSwap(false, true)
-		g.endLocked(how)
+		g.endLocked("relay", how)
 		return first
 	})
 }
 
-func (g *greeting) end(_ string, how Ending) {
+func (g *greeting) end(by string, how Ending) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.endLocked(how)
+	g.endLocked(by, how)
 }
 
 // endLocked has whoever works on the handshake stop.
-func (g *greeting) endLocked(how Ending) {
+func (g *greeting) endLocked(by string, how Ending) {
 	if g.over {
 		return
 	}
-	g.over = true
+	g.over, g.by, g.endAt = true, by, time.Now()
 	if how == Reset {
 		g.knock.SetLinger(0)
 	} else {

@@ -36,17 +36,19 @@ type session struct {
 	datagrams  [2]atomic.Uint64
 	firstReply atomic.Int64
 	callee     atomic.Pointer[net.UDPConn] // nil until there is an address
+	unreached  atomic.Bool                 // the callee's system has said so
 
 	// Of the one that ends idle sessions; guarded by udp.mu.
 	seen  int64
 	place int // in the heap, -1 if it is not there
 
-	mu    sync.Mutex
-	early [][]byte // came before the callee had an address
-	over  bool
-	endBy string
-	to    netip.AddrPort
-	hurt  []*armed // effects that have hurt it
+	mu     sync.Mutex
+	early  [][]byte // came before the callee had an address
+	over   bool
+	endBy  string
+	broken bool // ended by other means than being idle
+	to     netip.AddrPort
+	hurt   []*armed // effects that have hurt it
 }
 
 func newSession(u *udpEdge, c caller, from netip.AddrPort) *session {
@@ -144,6 +146,7 @@ func (s *session) answers(c *net.UDPConn) {
 			return
 		case err != nil: // an ICMP message about what was sent before, as a rule
 			failures++
+			s.unreached.Store(true)
 			s.udp.unreachable.Add(1)
 		default:
 			failures = 0
@@ -208,6 +211,7 @@ func (s *session) write(c *net.UDPConn, b []byte) {
 		if !isUnreachable(err) {
 			break
 		}
+		s.unreached.Store(true)
 		s.udp.unreachable.Add(1)
 	}
 	s.udp.dropped.Add(1)
@@ -229,7 +233,7 @@ func (s *session) finish(who string, by *armed) bool {
 		s.mu.Unlock()
 		return false
 	}
-	s.over, s.endBy = true, who
+	s.over, s.endBy, s.broken = true, who, who == "callee" || by != nil
 	if by != nil {
 		s.hurt = append(s.hurt, by)
 	}
@@ -298,7 +302,10 @@ func (s *session) exchange() experiment.Exchange {
 	x := experiment.Exchange{
 		Edge: s.udp.edge.name, Conn: s.id, BytesIn: s.bytes[Up].Load(), BytesOut: s.bytes[Down].Load(),
 		MessagesIn: s.datagrams[Up].Load(), MessagesOut: s.datagrams[Down].Load(),
-		Start: s.start, End: time.Now(), EndedBy: s.endBy,
+		Start: s.start, End: time.Now(), EndedBy: s.endBy, Cut: s.broken,
+	}
+	if s.unreached.Load() && x.MessagesOut == 0 {
+		x.EndedBy, x.Cut = "callee", true
 	}
 	if first := s.firstReply.Load(); first > 0 {
 		x.FirstByte = epoch.Add(time.Duration(first))

@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"net/netip"
+	"time"
 )
 
 // errAgain: not now; the loop will say when.
@@ -42,9 +43,10 @@ type end struct {
 	fd       int // where wires can be spliced, else -1
 	readable bool
 	writable bool
-	urgent   bool // a read may stop short although there is more
-	reset    bool // the peer has broken it
-	ending   bool // the peer sends no more: reading goes on until it says so
+	urgent   bool      // a read may stop short although there is more
+	reset    bool      // the peer has broken it
+	ending   bool      // the peer sends no more: reading goes on until it says so
+	endedAt  time.Time // when ending was told; connections of TCP edges
 	addr     netip.AddrPort
 }
 
