@@ -155,6 +155,9 @@ type Breaker struct {
 	// share of failures among the exchanges just before it.
 	OpensAfter  int     `json:"opensAfter,omitempty"`
 	ShareBefore float64 `json:"shareBefore,omitempty"`
+	// OpensBetween are the fewest and the most failures in a row that it may open after,
+	// where OpensAfter cannot be told because several ended at nearly the same time.
+	OpensBetween []int `json:"opensBetween,omitempty"`
 	// OpenFor is how long it stays open, the median.
 	OpenFor fault.Duration `json:"openFor,omitempty"`
 	// HalfOpen: it closes or opens again upon a few probes; Probes is how many at a time.
@@ -259,6 +262,8 @@ type LaneCall struct {
 	Stage    Stage     `json:"stage"`
 	Step     string    `json:"step,omitempty"`
 	Attempts []LaneTry `json:"attempts"`
+	// More attempts were made than are listed.
+	More int `json:"more,omitempty"`
 }
 
 // LaneTry is one attempt.

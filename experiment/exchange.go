@@ -83,8 +83,8 @@ type Exchange struct {
 	// Cut: the caller did not get a whole answer.
 	Cut        bool     `json:"cut,omitempty"`
 	TraceID    Digest   `json:"traceId,omitzero"`
-	Idempotent string   `json:"idempotencyKey,omitempty"`
-	Faults     []string `json:"faults,omitempty"` // names of the faults applied
+	Idempotent string   `json:"idempotencyKey,omitempty"` // digits of its digest, keyed per process
+	Faults     []string `json:"faults,omitempty"`         // names of the faults applied
 
 	// Proto is HTTP/1.0, HTTP/1.1, HTTP/2 or websocket; empty on edges that see bytes.
 	Proto string `json:"proto,omitempty"`

@@ -51,6 +51,8 @@ type Entry struct {
 	Conn  uint64
 	Key   uint64 // of the call; 0 without
 	Trace uint64 // 0 without
+	// Request is the request id; 0 without.
+	Request uint64
 
 	RetryAfter time.Duration // 0 without
 	Status     int16         // 0: no answer
@@ -117,7 +119,8 @@ type Book struct {
 	Classes []string
 	Answers []experiment.Answer
 	// Faults are the names of those applied, by number of exchange, where there were any.
-	Missing uint64 // exchanges of the file that are not here, for lack of room
+	Missing uint64 // exchanges that are not here, for lack of room, or lost on the way to the disk
+	Holes   []Hole // where those that there was no room for are missing, in their order
 
 	edges   map[string]int32
 	flows   map[string]int32
@@ -154,7 +157,7 @@ func (b *Book) Add(x *experiment.Exchange) {
 	e := Entry{
 		No: x.No, Edge: b.edge(x.Edge), Flow: -1, Route: -1, Answer: -1,
 		Start: b.at(x.Start), FirstByte: b.at(x.FirstByte), LastIn: b.at(x.LastIn), End: b.at(x.End), Sent: b.at(x.Sent),
-		Conn: x.Conn, Key: short(x.Key), Trace: short(x.TraceID),
+		Conn: x.Conn, Key: short(x.Key), Trace: short(x.TraceID), Request: short(x.RequestID),
 		RetryAfter: x.RetryAfter.Std(), Status: int16(min(max(x.Status, 0), 999)), GRPC: NoGRPC,
 		By: uint8(max(slices.Index(keyings, x.Keyed), 0)), Cut: x.Cut, Hurt: len(x.Faults) > 0, Idempotent: x.Idempotent != "", OK: x.OK,
 	}

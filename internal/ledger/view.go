@@ -44,6 +44,11 @@ type View struct {
 	Children [][]int32
 	// ParentSure is the probability that Parent is right: 1 by trace.
 	ParentSure []float32
+	// Alone says, for each edge whose exchanges are not made for any that were seen, why.
+	Alone []string
+
+	joined *joiner // while it is being made
+	right  []float32
 }
 
 // Look groups a book. The run gives the windows and what was hurt in them.
@@ -52,6 +57,8 @@ func Look(b *Book, r *experiment.Run) *View {
 	v.spans()
 	v.join()
 	v.group()
+	v.children()
+	v.joined = nil
 	return v
 }
 
@@ -103,62 +110,4 @@ func (v *View) Lift() time.Duration {
 		}
 	}
 	return Never
-}
-
-// join finds parents: with the same trace, else around it in time and alone in that.
-// FIRST CUT, to be replaced.
-func (v *View) join() {
-	n := len(v.Entries)
-	v.Parent, v.ParentSure, v.Children = make([]int32, n), make([]float32, n), make([][]int32, n)
-	for i := range v.Entries {
-		e := &v.Entries[i]
-		v.Parent[i] = -1
-		if e.Flow >= 0 {
-			continue
-		}
-		from := v.Edges[e.Edge].From
-		for j := i - 1; j >= 0 && j > i-2000; j-- {
-			p := &v.Entries[j]
-			above := p.Flow < 0 && v.Edges[p.Edge].To == from || p.Flow >= 0 && from == experiment.Users && p.Edge == e.Edge
-			if above && p.Start <= e.Start && p.End >= e.Start && (p.Trace == e.Trace || p.Trace == 0 || e.Trace == 0) {
-				v.Parent[i], v.ParentSure[i] = int32(j), 1
-				v.Children[j] = append(v.Children[j], int32(i))
-				break
-			}
-		}
-	}
-}
-
-// group makes calls: the same key on the same edge, and the attempt before failed.
-// FIRST CUT, to be replaced.
-func (v *View) group() {
-	type key struct {
-		edge   int32
-		key    uint64
-		parent int32
-	}
-	v.CallOf = make([]int32, len(v.Entries))
-	open := map[key]int32{}
-	for i := range v.Entries {
-		e := &v.Entries[i]
-		v.CallOf[i] = -1
-		if e.Flow >= 0 {
-			continue
-		}
-		k := key{e.Edge, e.Key, -1}
-		if e.Keying() == experiment.ByBody {
-			k.parent = v.Parent[i]
-		}
-		if c, ok := open[k]; ok && e.Key != 0 {
-			last := &v.Entries[v.Calls[c].Attempts[len(v.Calls[c].Attempts)-1]]
-			if last.Failed() || last.Refused() {
-				v.Calls[c].Attempts = append(v.Calls[c].Attempts, int32(i))
-				v.CallOf[i] = c
-				continue
-			}
-		}
-		v.Calls = append(v.Calls, Call{Edge: e.Edge, Attempts: []int32{int32(i)}, By: e.Keying(), Sure: 1, Parent: v.Parent[i]})
-		v.CallOf[i] = int32(len(v.Calls) - 1)
-		open[k] = v.CallOf[i]
-	}
 }
