@@ -47,12 +47,15 @@ type ExpectRetries struct {
 	// Wait is the first wait, at least.
 	Wait fault.Duration `json:"wait,omitempty" doc:"the first wait that is one, at least" strict:"positive"`
 	// NotOn are outcomes after which there must be no retry: statuses, 4xx.
-	NotOn []string `json:"notOn,omitempty" doc:"outcomes after which it must not try again: a status, 4xx, 5xx, reset, timeout"`
+	NotOn []OutcomeWord `json:"notOn,omitempty" doc:"outcomes after which it must not try again: a status, 4xx, 5xx, reset, timeout"`
 	// RetryAfter: obeyed is the only value.
 	RetryAfter string `json:"retryAfter,omitempty" doc:"obeyed: it waits at least as long as the callee asks" enum:"obeyed"`
 	// Unsafe: forbidden is the only value.
 	Unsafe string `json:"unsafe,omitempty" doc:"forbidden: it does not try POST and PATCH again without an idempotency key" enum:"forbidden"`
 }
+
+// OutcomeWord names outcomes of attempts: a status, 4xx, 5xx, reset or timeout.
+type OutcomeWord string
 
 // ExpectBreaker are rules on a circuit breaker.
 type ExpectBreaker struct {

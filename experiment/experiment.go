@@ -54,6 +54,8 @@ type Flow struct {
 	// MaxInFlight bounds concurrent requests; one that cannot be sent in time
 	// counts as a failure. 1000 by default.
 	MaxInFlight int `json:"maxInFlight,omitempty" doc:"concurrent requests at most; 1000 by default. A request that cannot be sent in time counts as failed" strict:"positive"`
+	// Degraded is how its answers say that they are less than usual.
+	Degraded *Degraded `json:"degraded,omitempty" doc:"how its answers say that they are less than usual, beside the ways that are known anyway"`
 }
 
 // Request is an HTTP request. Headers and Body may hold ${env:NAME}, which is

@@ -121,6 +121,7 @@ type Plan struct {
 	Traffic     []string       `json:"traffic" doc:"the flows, in words"`
 	Gates       []string       `json:"gates" doc:"the gates, in words"`
 	Probes      []string       `json:"probes"`
+	Expect      []string       `json:"expect,omitempty" doc:"the expectations, in words"`
 	Abort       []string       `json:"abort"`
 	Recovery    string         `json:"recovery"`
 	Warnings    []string       `json:"warnings,omitempty"`

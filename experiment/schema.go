@@ -104,6 +104,11 @@ func textSchema(t reflect.Type) *jsonschema.Schema {
 			{Type: "string", Pattern: anyCase(words)},
 			{Type: "integer", Minimum: "1", Maximum: json.Number(strconv.Itoa(len(words)))},
 		}}
+	case reflect.TypeFor[OutcomeWord]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+			{Type: "integer", Minimum: "100", Maximum: "599"},
+			text(`([1-5][0-9][0-9]|4xx|5xx|reset|timeout)`),
+		}, Examples: []any{404, "4xx", "timeout"}}
 	case reflect.TypeFor[ShareRule]():
 		return text(`(<=|>=|<|>) *`+numberPattern+` *%?`, ">= 99.5%", "< 50%")
 	case reflect.TypeFor[TimeRule]():

@@ -12,10 +12,7 @@ import (
 
 // DecodeNode decodes strictly and checks what needs no topology.
 func (s *Spec) DecodeNode(n *strict.Node) {
-	n.Fields(s, "expect")
-	if key := n.Key("expect"); key != nil {
-		key.Errorf("expectations (`expect:`) come with the ledger in a later release; remove the block or use gates")
-	}
+	n.Fields(s)
 	n.CheckRest(checkEnv(s))
 	n.CheckRest(s.check(n.LineOf))
 }
@@ -56,6 +53,7 @@ func (s *Spec) check(line func(path string) int) error {
 	unique("traffic", len(s.Traffic), func(i int) string { return s.Traffic[i].Name })
 	unique("gates", len(s.Gates), func(i int) string { return s.Gates[i].Name })
 	unique("probes", len(s.Probes), func(i int) string { return s.Probes[i].Name })
+	unique("expect", len(s.Expect), func(i int) string { return s.Expect[i].Name })
 	unique("steps", len(s.Steps), func(i int) string { return s.Steps[i].Name })
 	errs = append(errs, s.checkFaultNames(line)...)
 
@@ -64,6 +62,9 @@ func (s *Spec) check(line func(path string) int) error {
 	}
 	for i, a := range s.Abort {
 		errs = append(errs, at(fmt.Sprintf("abort[%d].of", i), s.checkFlow(a.Of)))
+	}
+	for i, e := range s.Expect {
+		errs = append(errs, at(fmt.Sprintf("expect[%d].traffic", i), s.checkFlow(e.Traffic)))
 	}
 	return errors.Join(errs...)
 }
@@ -75,7 +76,7 @@ func (s *Spec) tooMany() error {
 		faults += len(st.Faults)
 	}
 	return errors.Join(atMost("traffic", len(s.Traffic), maxFlows), atMost("gates", len(s.Gates), maxRules), atMost("probes", len(s.Probes), maxRules),
-		atMost("abort", len(s.Abort), maxRules), atMost("steps", max(faults, len(s.Steps)), maxRules))
+		atMost("abort", len(s.Abort), maxRules), atMost("expect", len(s.Expect), maxRules), atMost("steps", max(faults, len(s.Steps)), maxRules))
 }
 
 // checkFaultNames refuses two faults that were given the same name: draws and
@@ -139,6 +140,11 @@ func (s *Spec) checkAgainst(top *TopologySpec, ok func(path string) bool) error 
 		}
 	}
 	g := newGround(top, s.Traffic)
+	for i := range s.Expect {
+		if path := fmt.Sprintf("expect[%d]", i); s.Expect[i].Edge != "" && ok(path) {
+			errs = append(errs, g.checkExpected(&s.Expect[i], path+".edge")...)
+		}
+	}
 	var seed uint64
 	if s.Seed != nil {
 		seed = *s.Seed

@@ -27,6 +27,10 @@
 // The generator does not repeat requests. The one exception is a kept-alive
 // connection that turns out closed before a byte of the request has left.
 //
+// Config.Observe is told of every request that counts, as an exchange: with its times,
+// how it ended, and what its answer looks like (type, size, shape and a keyed hash of
+// the body, and whether it declares itself degraded), but no value of it.
+//
 // What it is not: it sends no more than plain HTTP/1.1, follows no redirect,
 // uses no proxy and keeps no cookie.
 package traffic

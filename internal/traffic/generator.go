@@ -51,6 +51,7 @@ type Generator struct {
 
 	rec    *Recorder
 	client *client
+	watch  *watch // nil: nobody wants to know
 
 	ran     atomic.Bool
 	base    context.Context // of all requests; ends with Abort
@@ -87,7 +88,7 @@ func New(cfg Config, rec *Recorder) (*Generator, error) {
 	base, abort := context.WithCancelCause(context.Background())
 	return &Generator{
 		flow: f, request: tpl, timeout: timeoutOf(f), interval: interval, most: most,
-		rec: rec, client: newClient(most, cfg.TLS), base: base, abort: abort, jobs: make(chan uint64, most),
+		rec: rec, client: newClient(most, cfg.TLS), watch: newWatch(cfg, tpl), base: base, abort: abort, jobs: make(chan uint64, most),
 	}, nil
 }
 
@@ -155,7 +156,7 @@ func (g *Generator) dispatch(i uint64) {
 	flying := g.flying.Add(1)
 	if flying > int64(g.most) {
 		g.flying.Add(-1)
-		g.log.Done(i, Outcome{Class: Overrun})
+		g.overrun(i)
 		return
 	}
 	if flying > int64(g.workers) {
@@ -163,6 +164,13 @@ func (g *Generator) dispatch(i uint64) {
 		g.group.Go(g.work)
 	}
 	g.jobs <- i // has room for all that fly
+}
+
+// overrun is the end of a request that cannot be sent in time.
+func (g *Generator) overrun(i uint64) {
+	o := Outcome{Class: Overrun}
+	g.observe(i, o, time.Time{}, time.Now(), answered{})
+	g.log.Done(i, o)
 }
 
 func (g *Generator) work() {
@@ -177,6 +185,7 @@ func (g *Generator) work() {
 type worker struct {
 	*Generator
 	buffer []byte
+	body   reader
 }
 
 func (w *worker) send(i uint64) {
@@ -184,47 +193,66 @@ func (w *worker) send(i uint64) {
 	deadline := intended.Add(w.timeout)
 	sent := time.Now()
 	if !sent.Before(deadline) {
-		w.log.Done(i, Outcome{Class: Overrun})
+		w.overrun(i)
 		return
 	}
 	ctx, cancel := context.WithDeadlineCause(w.base, deadline, context.DeadlineExceeded)
-	status, class := w.exchange(ctx, i)
+	a := w.exchange(ctx, i)
 	end := time.Now()
 	expired := ctx.Err() != nil
 	cancel()
-	if class != "" && errors.Is(context.Cause(w.base), ErrAborted) {
+	if a.class != "" && errors.Is(context.Cause(w.base), ErrAborted) {
 		w.log.Void(i)
 		return
 	}
-	o := Outcome{Class: class, Latency: end.Sub(intended), Service: end.Sub(sent)}
+	o := Outcome{Class: a.class, Latency: end.Sub(intended), Service: end.Sub(sent)}
 	switch {
-	case class != "" && expired, !end.Before(deadline):
+	case a.class != "" && expired, !end.Before(deadline):
 		o.Class = Timeout
-	case class == "":
-		o.Class, o.OK = statusText(status), w.request.succeeds(status)
+	case a.class == "":
+		o.Class, o.OK = statusText(a.status), w.request.succeeds(a.status)
 	}
+	w.observe(i, o, sent, end, a)
 	w.log.Done(i, o)
 }
 
-// exchange sends request i and reads its answer to the end. class is empty when
-// the answer is complete.
-func (w *worker) exchange(ctx context.Context, i uint64) (status int, class string) {
+// answered is what came of a request that was sent. class is empty when the answer is
+// complete; first and answer are known if somebody watches.
+type answered struct {
+	status int
+	class  string
+	first  time.Time
+	answer *experiment.Answer
+}
+
+// exchange sends request i and reads its answer to the end.
+func (w *worker) exchange(ctx context.Context, i uint64) (a answered) {
 	resp, err := w.client.do(ctx, w.request, i)
 	if err != nil {
-		return 0, classOf(err, false)
+		return answered{class: classOf(err, false)}
 	}
 	defer resp.Body.Close()
+	a.status = resp.StatusCode
+	if w.watch != nil {
+		a.first = time.Now()
+		w.body.begin()
+		defer func() { a.answer = w.watch.answer(&w.body, resp, a.class == "") }()
+	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return resp.StatusCode, "" // what follows is no answer any more
+		return a // what follows is no answer any more
 	}
 	for {
-		_, err := resp.Body.Read(w.buffer)
+		n, err := resp.Body.Read(w.buffer)
+		if w.watch != nil {
+			w.body.take(w.buffer[:n])
+		}
 		switch {
 		case err == nil:
 		case isEOF(err):
-			return resp.StatusCode, ""
+			return a
 		default:
-			return resp.StatusCode, classOf(err, true)
+			a.class = classOf(err, true)
+			return a
 		}
 	}
 }

@@ -112,8 +112,18 @@ func replayed(method string) bool {
 // Traceparent is the W3C trace context of request i of a flow, sampled. It hangs
 // on nothing but its arguments, so that a run can be replayed.
 func Traceparent(seed uint64, flow string, i uint64) string {
+	raw := traceContext(seed, flow, i)
+	b := make([]byte, 0, 55)
+	b = append(b, "00-"...)
+	b = hex.AppendEncode(b, raw[:16])
+	b = append(b, '-')
+	b = hex.AppendEncode(b, raw[16:])
+	return string(append(b, "-01"...))
+}
+
+// traceContext is the trace id of request i, and behind it that of its span.
+func traceContext(seed uint64, flow string, i uint64) (raw [24]byte) {
 	key := strconv.FormatUint(i, 10)
-	var raw [24]byte
 	for k, part := range []string{"trace-high", "trace-low", "span"} {
 		// No id may be all zeros.
 		h := max(1, fault.Hash(seed, flow, key, part))
@@ -121,12 +131,7 @@ func Traceparent(seed uint64, flow string, i uint64) string {
 			raw[8*k+b] = byte(h >> (56 - 8*b))
 		}
 	}
-	b := make([]byte, 0, 55)
-	b = append(b, "00-"...)
-	b = hex.AppendEncode(b, raw[:16])
-	b = append(b, '-')
-	b = hex.AppendEncode(b, raw[16:])
-	return string(append(b, "-01"...))
+	return raw
 }
 
 // Expand replaces each ${env:NAME} in a text (see experiment.ExpandEnv) by what
