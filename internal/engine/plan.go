@@ -153,8 +153,13 @@ func makePlan(l *experiment.Loaded, seed uint64, drivers []driver.Driver, may pe
 	for _, a := range spec.Abort {
 		p.Abort = append(p.Abort, abortWords(a))
 	}
+	for _, x := range spec.Expect {
+		for _, rule := range x.Rules() {
+			p.Expect = append(p.Expect, fmt.Sprintf("%s: %s", x.Title(), rule.Words))
+		}
+	}
 	p.Recovery = fmt.Sprintf("within %s of the lift all gates hold again, for %s at least", spec.Recovery.Within, spec.Recovery.Hold)
-	if len(spec.Gates) == 0 {
+	if len(spec.Gates) == 0 && len(spec.Expect) == 0 {
 		p.Warnings = append(p.Warnings, "there are no gates: nothing that users get is judged")
 	}
 	return p, placed, nil

@@ -12,18 +12,10 @@ import (
 )
 
 // masked stands in records where a secret was.
-const masked = "(secret)"
+const masked = experiment.Masked
 
 // sensitive tells by its name whether a header or parameter carries a secret.
-func sensitive(name string) bool {
-	name = strings.ToLower(name)
-	for _, word := range []string{"authorization", "cookie", "token", "secret", "password", "passwd", "api-key", "apikey", "api_key", "credential", "signature", "session"} {
-		if strings.Contains(name, word) {
-			return true
-		}
-	}
-	return false
-}
+func sensitive(name string) bool { return experiment.LooksSecret(name) }
 
 // redactDocument masks the secrets that a document spells out: values of
 // sensitive headers and passwords of URLs. ${env:NAME} references stay, they

@@ -271,6 +271,7 @@ func (r *run) step(i int) error {
 	r.mu.Unlock()
 	r.noteOthers(in.ID)
 	r.probes.FaultsInForce(true)
+	r.ledger.tally.hurting(time.Now())
 	w := r.enter(experiment.StageHurt, name, s.For.Std())
 	err = r.wait(s.For.Std(), true, func(time.Time) bool { return !r.stillInForce(in.ID) })
 	if err == nil {
@@ -339,15 +340,17 @@ func (r *run) lift(ctx context.Context) {
 // stretch from the first request after the lift is not a little too short.
 const slack = 200 * time.Millisecond
 
-// recover waits until all gates hold again, at most within + hold.
+// recover waits until all gates hold again and callers do what they did before, at
+// most within + hold.
 func (r *run) recover() error {
 	within, hold := r.spec.Recovery.Within.Std(), r.spec.Recovery.Hold.Std()
 	lifted := time.Now()
 	r.recovery = r.enter(experiment.StageRecovery, "", within+hold)
 	r.lifted = lifted
+	r.ledger.tally.lifted(lifted)
 	err := r.wait(within+hold, false, func(now time.Time) bool {
 		gates := r.recoveryGates()
-		return now.Sub(lifted) >= hold+slack && (len(gates) == 0 || probe.Recovered(gates, r.rec, now.Add(-hold-slack), now))
+		return now.Sub(lifted) >= hold+slack && (len(gates) == 0 || probe.Recovered(gates, r.rec, now.Add(-hold-slack), now)) && r.ledger.tally.atRest(now)
 	})
 	if err == nil {
 		r.sick = r.check()

@@ -39,6 +39,14 @@ func Verdict(r *experiment.Run) experiment.Verdict {
 		}
 		sort(p.Result, p.Why, &broken, &missing)
 	}
+	for _, x := range r.Expectations {
+		switch {
+		case x.Result == experiment.Broken:
+			broken = append(broken, fmt.Sprintf("expected of %s: %s. %s", x.Expectation, x.Rule, x.Why))
+		case x.Result == experiment.Untested && steadyHeld:
+			missing = append(missing, fmt.Sprintf("expected of %s: %s. %s", x.Expectation, x.Rule, x.Why))
+		}
+	}
 	if rec := r.Recovery; rec != nil {
 		sort(rec.Result, rec.Why, &broken, &missing)
 	}
@@ -148,13 +156,21 @@ func passed(r *experiment.Run) string {
 	for _, g := range r.Gates {
 		judged[g.Gate] = true
 	}
+	switch {
+	case len(judged) == 0 && len(r.Expectations) == 0:
+		b.WriteString("Nothing was asked of it that broke")
+	case len(judged) == 0:
+		b.WriteString("Every expectation held")
+	}
 	switch len(judged) {
 	case 0:
-		b.WriteString("Nothing was asked of it that broke")
 	case 1:
 		b.WriteString("The gate held in every stage")
 	default:
 		fmt.Fprintf(&b, "All %d gates held in every stage", len(judged))
+	}
+	if len(judged) > 0 && len(r.Expectations) > 0 {
+		b.WriteString(" and every expectation")
 	}
 	var hurt fault.Receipt
 	for _, in := range r.Injections {

@@ -11,8 +11,9 @@ import (
 func Ledger(r *experiment.Run, spec *experiment.Spec, b *ledger.Book) {
 	v := ledger.Look(b, r)
 	r.Behaviour = v.Behaviours()
-	r.Outcomes = outcomes(v, spec)
-	recovery(v, spec)
+	given := classify(v, spec)
+	r.Outcomes = given.flows
+	recovery(given)
 	r.Weaknesses = weaknesses(v)
 	r.Expectations = expectations(v, spec)
 	r.Lanes = lanes(v)
@@ -24,6 +25,7 @@ func weaknesses(v *ledger.View) []experiment.Weakness {
 	for _, find := range []func(*ledger.View) []experiment.Weakness{
 		weakRetries,   // weak_retries.go
 		weakTimeouts,  // weak_timeouts.go
+		weakInversion, // weak_inversion.go
 		weakBreakers,  // weak_breakers.go
 		weakFallbacks, // weak_fallbacks.go: fallbacks, health checks
 		weakLayers,    // weak_layers.go: several layers
@@ -32,4 +34,10 @@ func weaknesses(v *ledger.View) []experiment.Weakness {
 		all = append(all, find(v)...)
 	}
 	return all
+}
+
+// NoLedger says in the record that there is nothing to judge callers by, and why:
+// every expectation is unknown.
+func NoLedger(r *experiment.Run, spec *experiment.Spec, why string) {
+	r.Expectations = unjudged(spec, why)
 }

@@ -35,7 +35,11 @@ func Recovery(gates []experiment.Gate, rec *traffic.Recorder, lift, end time.Tim
 		for _, c := range counters {
 			c.add(a)
 		}
-		if i > 0 && arrivals[i-1].Start.Equal(a.Start) || end.Sub(a.Start) < hold {
+		since := lift // the gates hold from behind the request before, if they hold from this one
+		if i > 0 {
+			since = arrivals[i-1].Start
+		}
+		if i > 0 && since.Equal(a.Start) || end.Sub(since) < hold {
 			continue
 		}
 		if holdAll(counters) {

@@ -185,3 +185,15 @@ func BenchmarkRecovery(b *testing.B) {
 		}
 	}
 }
+
+// TestRecoveryOfRareRequests: what holds from the first request after the lift holds from
+// the lift on, though that request came late.
+func TestRecoveryOfRareRequests(t *testing.T) {
+	lift := time.Now().Add(-time.Hour)
+	rec, u := recorder(t, lift.Add(400*time.Millisecond), map[string]int{"f": 1})
+	u["f"].until(10*sec, "200", time.Millisecond)
+	gate := experiment.Gate{Name: "availability", Of: "f", Success: share(t, ">= 99%")}
+	if took, result, why := Recovery([]experiment.Gate{gate}, rec, lift, lift.Add(5200*time.Millisecond), 5*sec); result != experiment.Pass || took != 0 {
+		t.Errorf("%s %s %q", result, took, why)
+	}
+}
