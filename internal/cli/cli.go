@@ -113,7 +113,7 @@ Try it now, with nothing to set up:   chaosctl demo`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Explain a command", GroupID: "tools", RunE: helpFor})
 	grouped(root, "hurt", a.serveCommand(), a.toxiproxyCommand(), a.injectCommand(), a.statusCommand(), a.liftCommand(), a.haltCommand(), a.connectionsCommand())
-	grouped(root, "judge", a.demoCommand(), a.planCommand(), a.runCommand(), a.reportCommand())
+	grouped(root, "judge", a.demoCommand(), a.planCommand(), a.runCommand(), a.reportCommand(), a.ledgerCommand())
 	grouped(root, "learn", a.kindsCommand(), a.explainCommand(), a.schemaCommand())
 	grouped(root, "tools", a.caCommand(), a.sweepCommand(), a.completionCommand(), a.versionCommand())
 	return root

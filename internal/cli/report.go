@@ -61,6 +61,8 @@ CHAOSCTL_SERVER.`,
 type records interface {
 	runs(ctx context.Context) ([]experiment.RunSummary, error)
 	run(ctx context.Context, id string) (*experiment.Run, error)
+	// ledger hands over the exchanges of a run that fit; r is its record, if it has one.
+	ledger(ctx context.Context, id string, r *experiment.Run, q experiment.LedgerQuery, each func(*experiment.LedgerLine) error) error
 }
 
 func (a *app) records() (records, error) {

@@ -136,6 +136,7 @@ func TestClientSpeaksEveryRoute(t *testing.T) {
 	if len(runs) != 1 {
 		t.Errorf("runs: %+v", runs)
 	}
+	must("Ledger", c.Ledger(ctx, run.ID, experiment.LedgerQuery{Limit: 1}, func(*experiment.LedgerLine) error { return nil }))
 	must("AbortRun", c.AbortRun(ctx, run.ID, "a reason & more"))
 	if got := s.reasons[len(s.reasons)-1]; got != "a reason & more" {
 		t.Errorf("reason: %q", got)

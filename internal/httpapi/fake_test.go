@@ -37,6 +37,7 @@ type fake struct {
 	fail     error         // what Inject answers, if set
 	debts    []string
 	open     []experiment.Connection
+	query    experiment.LedgerQuery
 }
 
 func newFake() *fake {
@@ -208,6 +209,33 @@ func (f *fake) KeepAlive(id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.alive[id]++
+	return nil
+}
+
+// LedgerLines answers with a line for each of the query's limit, and breaks off after
+// 1000 of them.
+func (f *fake) LedgerLines(id string, q experiment.LedgerQuery, each func(*experiment.LedgerLine) error) error {
+	if _, err := f.Run(id); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.query = q
+	f.mu.Unlock()
+	if q.Edge == "nowhere" {
+		return experiment.Problems{{Path: "edge", Message: "must be one of api -> auth"}}
+	}
+	for i := range q.Limit {
+		if i == 1000 {
+			return &experiment.Error{Code: experiment.Conflict, Message: "it was deleted meanwhile"}
+		}
+		l := experiment.LedgerLine{
+			Exchange: experiment.Exchange{No: uint64(i + 1), Edge: q.Edge, Path: "/<a>", Start: time.Unix(1, 0).UTC(), Key: experiment.Digest{1}, Faults: []string{"slow"}},
+			Outcome:  "503", Failed: true, Call: &experiment.LedgerCall{No: 1, Attempt: i + 1, Of: q.Limit},
+		}
+		if err := each(&l); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -63,6 +63,7 @@ func (s *server) mount() {
 	api := humago.New(s.mux, config)
 	describeFaults(registry)
 	registry.Schema(reflect.TypeFor[experiment.Event](), true, "")
+	registry.Schema(reflect.TypeFor[experiment.LedgerLine](), true, "")
 	refusal := &huma.Response{Description: "refused, with what would help", Content: map[string]*huma.MediaType{
 		"application/problem+json": {Schema: registry.Schema(reflect.TypeFor[problem](), true, "")},
 	}}
@@ -111,6 +112,9 @@ func (r route) operation(refusal *huma.Response) huma.Operation {
 			content[media] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
 			if r.id == "events" {
 				content[media].Schema.Description = "the data of each event is an Event of the components, as JSON; its id is the sequence number"
+			}
+			if r.id == "ledger" {
+				content[media].Schema.Description = "each line is a LedgerLine of the components, as JSON; a last line with the member error says that there are more, which could not be read"
 			}
 		}
 		op.Responses["200"] = &huma.Response{Description: http.StatusText(200), Content: content}

@@ -17,6 +17,7 @@ import (
 const (
 	runsPath = "/v1/runs"
 	planPath = "/v1/plan"
+	ndjson   = "application/x-ndjson"
 )
 
 // route is a line of the table. Its id names the operation in OpenAPI and the
@@ -51,6 +52,7 @@ func (s *server) routes() []route {
 		{del, "/v1/runs/{id}", "abortRun", "Abort a run", 204, nil, nil, handle(s.abortRun)},
 		{post, "/v1/runs/{id}/keepalive", "keepAlive", "Tell that the client of a run is there; 15 s of silence abort it", 204, nil, nil, handle(s.keepAlive)},
 		{get, "/v1/runs/{id}/report", "report", "Render a run", 200, nil, formats().media(), handle(s.report)},
+		{get, "/v1/runs/{id}/ledger", "ledger", "The exchanges of a run that fit, one JSON object a line", 200, nil, []string{ndjson}, handle(s.ledger)},
 		{get, "/v1/events", "events", "Stream what happens, as server-sent events", 200, nil, []string{"text/event-stream"}, handle(s.events)},
 		{get, "/metrics", "metrics", "Metrics for Prometheus", 200, nil, []string{"text/plain"}, handle(s.scrape)},
 		{get, "/openapi.json", "openAPI", "This description, as JSON", 200, nil, []string{"application/openapi+json"}, handle(s.openAPI)},

@@ -49,6 +49,7 @@ type Runs interface {
 	AbortRun(ctx context.Context, id, why string) error
 	// KeepAlive: the client of a run is still there.
 	KeepAlive(id string) error
+	Ledgers
 }
 
 // Events streams what happens. The channel is closed when ctx ends or the
@@ -107,6 +108,7 @@ type server struct {
 	yaml     []byte
 	metrics  *prometheus.Registry
 	streams  chan struct{} // a slot for each open stream of events
+	ledgers  chan struct{} // a slot for each ledger that is read
 	closing  chan struct{}
 	close    sync.Once
 	bodyTime time.Duration // for a body to arrive; tests shorten it
@@ -119,7 +121,7 @@ func New(c Config) http.Handler { return newServer(c) }
 func newServer(c Config) *server {
 	s := &server{
 		cfg: c, log: c.Log, mux: http.NewServeMux(),
-		streams: make(chan struct{}, maxStreams), closing: make(chan struct{}), bodyTime: bodyTimeout,
+		streams: make(chan struct{}, maxStreams), ledgers: make(chan struct{}, maxLedgers), closing: make(chan struct{}), bodyTime: bodyTimeout,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
