@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -112,7 +113,9 @@ func inconclusive() *experiment.Run {
 }
 
 func variants() map[string]*experiment.Run {
-	return map[string]*experiment.Run{"pass": passing(), "fail": failing(), "aborted": aborted(), "inconclusive": inconclusive()}
+	all := map[string]*experiment.Run{"pass": passing(), "fail": failing(), "aborted": aborted(), "inconclusive": inconclusive()}
+	maps.Copy(all, judgedVariants())
+	return all
 }
 
 func base(name, hypothesis string) *experiment.Run {

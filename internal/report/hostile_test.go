@@ -5,6 +5,7 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -25,7 +26,7 @@ var payloads = []string{
 
 // hostile is a record in which every text holds one of texts.
 func hostile(texts []string) *experiment.Run {
-	r := failing()
+	r := judgedBroken()
 	r.Stuck, r.Aborted = []string{"a"}, "b"
 	r.Notes = []string{"c"}
 	r.Injections[0].Problem = "d"
@@ -35,29 +36,49 @@ func hostile(texts []string) *experiment.Run {
 	return r
 }
 
+// talkative is a record in which every free text holds one of texts, and every word of
+// ours is what it should be.
+func talkative(texts []string) *experiment.Run {
+	r := judgedMany()
+	n := 0
+	fill(reflect.ValueOf(r).Elem(), func(t reflect.Type) (string, bool) { n++; return texts[n%len(texts)], t == reflect.TypeFor[string]() })
+	return r
+}
+
 // fillStrings sets every string below v, in keys of maps, too.
 func fillStrings(v reflect.Value, next func() string) {
+	fill(v, func(reflect.Type) (string, bool) { return next(), true })
+}
+
+func fill(v reflect.Value, next func(reflect.Type) (string, bool)) {
 	switch v.Kind() {
 	case reflect.String:
-		v.SetString(next())
+		if s, ok := next(v.Type()); ok {
+			v.SetString(s)
+		}
 	case reflect.Pointer, reflect.Interface:
 		if !v.IsNil() && v.Kind() == reflect.Pointer {
-			fillStrings(v.Elem(), next)
+			fill(v.Elem(), next)
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() && v.Field(i).Type() != reflect.TypeFor[fault.Params]() {
-				fillStrings(v.Field(i), next)
+				fill(v.Field(i), next)
 			}
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
-			fillStrings(v.Index(i), next)
+			fill(v.Index(i), next)
 		}
 	case reflect.Map:
-		fresh := reflect.MakeMap(v.Type())
-		for range v.Len() {
-			fresh.SetMapIndex(reflect.ValueOf(next()).Convert(v.Type().Key()), reflect.ValueOf(uint64(3)))
+		fresh, keys := reflect.MakeMap(v.Type()), v.MapKeys()
+		slices.SortFunc(keys, func(x, y reflect.Value) int { return strings.Compare(x.String(), y.String()) })
+		for _, k := range keys {
+			s, ok := next(v.Type().Key())
+			if !ok {
+				s = k.String()
+			}
+			fresh.SetMapIndex(reflect.ValueOf(s).Convert(v.Type().Key()), v.MapIndex(k))
 		}
 		if v.CanSet() {
 			v.Set(fresh)
@@ -91,18 +112,20 @@ func tags(t *testing.T, page string) []string {
 // TestHTMLEscapes renders every payload in every text of the record: the page
 // must have the same elements and attributes as with harmless text.
 func TestHTMLEscapes(t *testing.T) {
-	harmless := tags(t, render(t, HTML, hostile([]string{"harmless"})))
-	for _, p := range payloads {
-		page := render(t, HTML, hostile([]string{p}))
-		got := tags(t, page)
-		if strings.Join(got, "\n") != strings.Join(harmless, "\n") {
-			t.Errorf("%q changes the page's elements", p)
-		}
-		if bad := outside(t, page); bad != "" {
-			t.Errorf("%q: %s", p, bad)
-		}
-		if strings.IndexFunc(page, func(r rune) bool { return special(r) && r != '\n' && r != '\t' }) >= 0 {
-			t.Errorf("%q: the page holds control characters", p)
+	for name, record := range map[string]func([]string) *experiment.Run{"hostile": hostile, "talkative": talkative} {
+		harmless := tags(t, render(t, HTML, record([]string{"harmless"})))
+		for _, p := range payloads {
+			page := render(t, HTML, record([]string{p}))
+			got := tags(t, page)
+			if strings.Join(got, "\n") != strings.Join(harmless, "\n") {
+				t.Errorf("%s: %q changes the page's elements", name, p)
+			}
+			if bad := outside(t, page); bad != "" {
+				t.Errorf("%s: %q: %s", name, p, bad)
+			}
+			if strings.IndexFunc(page, func(r rune) bool { return special(r) && r != '\n' && r != '\t' }) >= 0 {
+				t.Errorf("%s: %q: the page holds control characters", name, p)
+			}
 		}
 	}
 }
@@ -123,16 +146,18 @@ func TestMarkdownEscapes(t *testing.T) {
 		}
 		return b.String()
 	}
-	harmless := shape(render(t, Markdown, hostile([]string{"harmless"})))
-	for _, p := range payloads {
-		doc := render(t, Markdown, hostile([]string{p}))
-		if got := shape(doc); got != harmless {
-			t.Errorf("%q changes the document's structure:\n%s", p, doc)
-		}
-		rest := ownTags.ReplaceAllString(doc, "")
-		for _, bad := range []string{"<", "](", "![i]", "://", " @", "\x1b", "www.", "`code`", "~~x"} {
-			if at := strings.Index(rest, bad); at > 0 && rest[at-1] != '\\' {
-				t.Errorf("%q leaves %q in:\n%s", p, bad, rest[max(0, at-40):min(len(rest), at+40)])
+	for name, record := range map[string]func([]string) *experiment.Run{"hostile": hostile, "talkative": talkative} {
+		harmless := shape(render(t, Markdown, record([]string{"harmless"})))
+		for _, p := range payloads {
+			doc := render(t, Markdown, record([]string{p}))
+			if got := shape(doc); got != harmless {
+				t.Errorf("%s: %q changes the document's structure:\n%s", name, p, doc)
+			}
+			rest := ownTags.ReplaceAllString(doc, "")
+			for _, bad := range []string{"<", "](", "![i]", "://", " @", "\x1b", "www.", "`code`", "~~x"} {
+				if at := strings.Index(rest, bad); at > 0 && rest[at-1] != '\\' {
+					t.Errorf("%s: %q leaves %q in:\n%s", name, p, bad, rest[max(0, at-40):min(len(rest), at+40)])
+				}
 			}
 		}
 	}
@@ -147,7 +172,7 @@ func TestTextIsPrintable(t *testing.T) {
 	for _, p := range payloads {
 		r := hostile([]string{p})
 		var b bytes.Buffer
-		for _, err := range []error{Text(&b, r, Style{}), PlanText(&b, &r.Plan, Style{}), StatusText(&b, status(p), Style{})} {
+		for _, err := range []error{Text(&b, r, Style{}), Text(&b, talkative([]string{p}), Style{}), PlanText(&b, &r.Plan, Style{}), StatusText(&b, status(p), Style{})} {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,6 +15,10 @@ var (
 	pageHTML string
 	//go:embed page.css
 	pageCSS string
+	//go:embed judged.html
+	judgedHTML string
+	//go:embed judged.css
+	judgedCSS string
 )
 
 // HTML writes one file that opens offline: it refers to nothing outside itself
@@ -24,12 +28,15 @@ func HTML(w io.Writer, r *experiment.Run) error {
 		return errNoRun
 	}
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"css":   func() template.CSS { return template.CSS(pageCSS) },
+		"css":   func() template.CSS { return template.CSS(pageCSS + judgedCSS) },
 		"dur":   dur,
 		"count": count,
 		"bytes": byteSize,
 	}).Parse(pageHTML)
 	if err != nil {
+		return fmt.Errorf("read page template: %w", err)
+	}
+	if _, err := t.Parse(judgedHTML); err != nil {
 		return fmt.Errorf("read page template: %w", err)
 	}
 	var b strings.Builder

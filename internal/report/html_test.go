@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,6 +23,18 @@ func TestWriteSamples(t *testing.T) {
 	}
 	all := variants()
 	all["hours"], all["hostile"], all["empty"] = hours(t), hostile(payloads), &experiment.Run{}
+	files, _ := filepath.Glob(filepath.Join(os.Getenv("REPORT_RECORDS"), "*.json")) // real ones
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := ReadJSON(data)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		all[strings.TrimSuffix(filepath.Base(file), ".json")] = r
+	}
 	for name, r := range all {
 		if err := os.WriteFile(dir+"/"+name+".html", []byte(render(t, HTML, r)), 0o600); err != nil {
 			t.Fatal(err)

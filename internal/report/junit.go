@@ -12,7 +12,7 @@ import (
 
 // JUnit writes the run as a JUnit test report, in the dialect that Jenkins,
 // GitLab and Surefire's readers share: one suite, and a case for every figure
-// of a gate in every window, every probe, the recovery, every fault that was
+// of a gate in every window, every rule of an expectation, every probe, the recovery, every fault that was
 // put in force, the rollback, and the verdict.
 //
 // A rule that is broken is a failure. What is unknown, a fault that hit
@@ -25,6 +25,7 @@ func JUnit(w io.Writer, r *experiment.Run) error {
 	}
 	s := newSuite(r)
 	s.gates(r.Gates)
+	s.expectations(r.Expectations)
 	s.probes(r.Probes)
 	s.recovery(r.Recovery)
 	s.receipts(r.Injections)
@@ -109,7 +110,7 @@ func newSuite(r *experiment.Run) *junitSuite {
 	for _, p := range []junitProperty{
 		{"run", r.ID}, {"hypothesis", r.Hypothesis}, {"topology", r.Topology}, {"environment", r.Environ},
 		{"actor", r.Actor}, {"seed", fmt.Sprint(r.Seed)}, {"chaosctl", r.Version.Chaosctl}, {"commit", r.Version.Commit},
-		{"repeat", repeatCommand(r)},
+		{"repeat", repeatCommand(r)}, {"recovery", shapeOf(r.Recovery)},
 	} {
 		if p.Value = clean(p.Value); p.Value != "" {
 			ps = append(ps, p)
@@ -117,7 +118,7 @@ func newSuite(r *experiment.Run) *junitSuite {
 	}
 	s.Properties = &junitProperties{ps}
 	var out []string
-	for _, n := range remarks(r) {
+	for _, n := range append(judgedLines(r), remarks(r)...) {
 		out = append(out, clean(n))
 	}
 	s.Out = strings.Join(out, "\n")
@@ -163,6 +164,33 @@ func (s *junitSuite) gates(gates []experiment.GateResult) {
 		}
 		s.result(g.Result, "gates", g.Gate+": "+g.Figure+" in "+window(g.Stage, g.Step), "gate-broken", why)
 	}
+}
+
+// expectations are cases by what they ask of whom. What was not put to the test is no
+// pass.
+func (s *junitSuite) expectations(all []experiment.ExpectationResult) {
+	for _, e := range all {
+		name, why := e.Of+": "+e.Rule, e.Why
+		if why == "" {
+			why = "The record does not say why."
+		}
+		switch e.Result {
+		case experiment.Held:
+			s.pass("expectations", name, 0)
+		case experiment.Broken:
+			s.fail("expectations", name, "expectation-broken", why+" ("+evidenceWords(e.Evidence)+")")
+		default:
+			s.unknown("expectations", name, "not-tested", why)
+		}
+	}
+}
+
+// shapeOf names how a system came back; empty if it is not known.
+func shapeOf(rec *experiment.RecoveryResult) string {
+	if rec == nil {
+		return ""
+	}
+	return string(rec.Shape)
 }
 
 func (s *junitSuite) probes(probes []experiment.ProbeResult) {

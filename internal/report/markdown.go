@@ -18,6 +18,7 @@ func Markdown(w io.Writer, r *experiment.Run) error {
 	}
 	var b strings.Builder
 	markdownHead(&b, r)
+	markdownJudged(&b, r)
 	markdownGates(&b, r)
 	markdownProbes(&b, r.Probes)
 	markdownReceipts(&b, r.Injections)
@@ -69,6 +70,7 @@ func markdownHead(b *strings.Builder, r *experiment.Run) {
 	if rec := r.Recovery; rec != nil {
 		_, t := recoveryWord(rec)
 		fmt.Fprintf(b, "**Recovery:** %s %s (deadline %s): %s\n\n", sign(t), took(rec), dur(rec.Within.Std()), md(recoverySentence(rec)))
+		markdownParts(b, rec)
 	}
 }
 

@@ -16,10 +16,19 @@ type page struct {
 	Verdict   chip
 	Lead      string
 	More      []string
+	Graceful  graceful
+	Working   working
+	Outage    outage
+	Aside     string // what a reader of the verdict should not miss
+	Weak      weaknesses
+	Graph     *graph
+	Callers   []*callerView
+	Outcomes  []outcomeTable
+	Meanings  []class
+	Expect    []expectRow
 	Remarks   []string
 	Keys      []keyRow
 	HurtTitle string
-	Recovery  *recoveryView
 	Hurt      []hurtRow
 	Timelines []timeline
 	Gates     []gateRow
@@ -56,21 +65,6 @@ type keyRow struct {
 type keyColumn struct {
 	Stage        string
 	Success, P99 figure
-}
-
-type recoveryView struct {
-	chip
-	Took, Within, Hold, Why string
-	Share                   string // of the deadline, in percent, at most 100
-}
-
-// hurtRow is one fault that was in force, with its receipt.
-type hurtRow struct {
-	Fault, Kind, Where, Touches, Undo, Params string
-	Matched, Injected, Skipped, Unit          string
-	Sentence                                  string
-	State                                     chip
-	ID, Since, Problem                        string
 }
 
 type gateRow struct {
@@ -122,9 +116,9 @@ func newPage(r *experiment.Run) page {
 		p.Keys = append(p.Keys, keyOf(r, f, p.HurtTitle))
 		p.Flows = append(p.Flows, flowOf(f))
 	}
-	p.Recovery = recoveryOf(r.Recovery)
 	a := axisOf(r)
 	p.Hurt = hurtOf(r, a)
+	p.judged(r, a)
 	p.Gates, p.Broken = gatesOf(r.Gates)
 	for _, b := range r.Probes {
 		p.Probes = append(p.Probes, probeOf(b, a))
@@ -140,6 +134,22 @@ func newPage(r *experiment.Run) page {
 	}
 	p.Facts = facts(r, p)
 	return p
+}
+
+// judged fills in what the judge found. Exchanges that lanes show can be linked to, so
+// lanes come first.
+func (p *page) judged(r *experiment.Run, a timeAxis) {
+	drawn := map[uint64]bool{}
+	p.Callers = callersOf(r, a, drawn)
+	p.Expect = expectOf(r, drawn)
+	p.Graceful = gracefulOf(r)
+	p.Weak = weaknessesOf(r, drawn)
+	p.Working = workingOf(r, p.Expect, p.Weak.Rows)
+	p.Outage = outageOf(r, p.Hurt)
+	p.Outcomes = outcomeTables(r, drawn)
+	p.Meanings = classes()
+	p.Aside = aside(r)
+	p.Graph = graphOf(r)
 }
 
 func hurtWindows(r *experiment.Run) int {
@@ -207,50 +217,6 @@ func gated(r *experiment.Run, flow, name string, w *experiment.FlowWindow, value
 	return fig
 }
 
-func recoveryOf(rec *experiment.RecoveryResult) *recoveryView {
-	if rec == nil {
-		return nil
-	}
-	v := &recoveryView{Took: took(rec), Within: dur(rec.Within.Std()), Hold: dur(rec.Hold.Std()), Why: recoverySentence(rec), Share: "0"}
-	v.Word, v.Tone = recoveryWord(rec)
-	switch {
-	case rec.Took != nil && rec.Within > 0:
-		v.Share = place(min(100*float64(*rec.Took)/float64(rec.Within), 100))
-	case rec.Result == experiment.Fail:
-		v.Share = "100"
-	}
-	return v
-}
-
-func hurtOf(r *experiment.Run, a timeAxis) []hurtRow {
-	var rows []hurtRow
-	for _, i := range r.Injections {
-		for _, f := range i.Armed {
-			row := hurtRow{Fault: f.Fault.Title(), Kind: f.Fault.Kind, Where: f.Where, Touches: f.Touches, Undo: f.Undo,
-				Matched: count(f.Receipt.Matched), Injected: count(f.Receipt.Injected), Skipped: count(f.Receipt.Skipped),
-				Unit: string(f.Receipt.Unit), ID: i.ID, Problem: i.Problem}
-			if !i.Since.IsZero() {
-				row.Since = dur(max(i.Since.Sub(a.from), 0).Round(100 * time.Millisecond))
-			}
-			row.State.Word, row.State.Tone = receiptState(i, f)
-			row.Sentence = receiptSentence(f)
-			rows = append(rows, row)
-		}
-	}
-	return rows
-}
-
-func receiptSentence(f experiment.Armed) string {
-	unit := string(f.Receipt.Unit)
-	if unit == "" {
-		unit = "unit"
-	}
-	if f.Receipt.Matched == 0 {
-		return "hit nothing: no " + unit + " came by"
-	}
-	return fmt.Sprintf("hit %s of %s", count(f.Receipt.Injected), plural(f.Receipt.Matched, unit))
-}
-
 // gatesOf puts what did not hold first, and counts.
 func gatesOf(gates []experiment.GateResult) ([]gateRow, string) {
 	var rows []gateRow
@@ -263,16 +229,7 @@ func gatesOf(gates []experiment.GateResult) ([]gateRow, string) {
 	}
 	rank := map[tone]int{toneBad: 0, toneWarn: 1, toneGood: 2}
 	slices.SortStableFunc(rows, func(x, y gateRow) int { return cmp.Compare(rank[x.Tone], rank[y.Tone]) })
-	var parts []string
-	for _, t := range []struct {
-		tone tone
-		word string
-	}{{toneBad, "broken"}, {toneWarn, noData}, {toneGood, "held"}} {
-		if n[t.tone] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n[t.tone], t.word))
-		}
-	}
-	return rows, strings.Join(parts, ", ")
+	return rows, tally(n, "broken", noData, "held")
 }
 
 // maxDetails is how many failures of a probe are told in words.

@@ -81,6 +81,7 @@ func Text(w io.Writer, r *experiment.Run, style Style) error {
 	p := &printer{w: w, style: style}
 	p.stuck(r.Stuck)
 	p.verdict(r)
+	p.judged(r)
 	p.gates(r.Gates)
 	p.probes(r.Probes)
 	p.recovery(r.Recovery)
@@ -174,6 +175,7 @@ func (p *printer) recovery(rec *experiment.RecoveryResult) {
 	_, t := recoveryWord(rec)
 	p.heading("Recovery")
 	p.bullets(2, "-", []string{recoverySentence(rec)}, t)
+	p.parts(rec)
 }
 
 func (p *printer) receipts(injections []experiment.Injection) {
@@ -212,7 +214,7 @@ func PlanText(w io.Writer, plan *experiment.Plan, style Style) error {
 	for _, f := range []struct {
 		label string
 		texts []string
-	}{{"traffic", plan.Traffic}, {"gates", plan.Gates}, {"probes", plan.Probes}, {"abort", plan.Abort}, {"recovery", []string{plan.Recovery}}} {
+	}{{"traffic", plan.Traffic}, {"gates", plan.Gates}, {"probes", plan.Probes}, {"expect", plan.Expect}, {"abort", plan.Abort}, {"recovery", []string{plan.Recovery}}} {
 		label := f.label
 		for _, text := range f.texts {
 			p.field(0, 10, label, text, toneNone)

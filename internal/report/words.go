@@ -104,6 +104,18 @@ func value(s string) string {
 	return s
 }
 
+// sentence gives a text a capital and a full stop.
+func sentence(s string) string { return stopped(capital(strings.TrimSpace(s))) }
+
+// stopped gives a text a full stop. Its first word may be a name, so it stays as it is.
+func stopped(s string) string {
+	s = strings.TrimSpace(s)
+	if s != "" && !strings.ContainsAny(s[len(s)-1:], ".!?") {
+		s += "."
+	}
+	return s
+}
+
 // dur writes a duration with three digits that count, in the spelling that
 // documents use: 412ms, 3.12s, 1m30s.
 func dur(d time.Duration) string {
@@ -140,6 +152,15 @@ func dur(d time.Duration) string {
 		return fmt.Sprintf("%s%dd", neg, hours/24)
 	}
 	return fmt.Sprintf("%s%dd%dh", neg, hours/24, hours%24)
+}
+
+// about writes a duration with two digits that count, for what is spread anyway.
+func about(d time.Duration) string {
+	unit := time.Duration(1)
+	for d/unit >= 100 || d/unit <= -100 {
+		unit *= 10
+	}
+	return dur(d.Round(unit))
 }
 
 // digits writes a positive number with three digits that count.
