@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"path"
 	"slices"
 	"strconv"
@@ -72,14 +71,24 @@ func withPort(h string) string {
 	return strings.ToLower(net.JoinHostPort(strings.Trim(h, "[]"), httpsPort))
 }
 
+// DependencyName names the service that a forward proxy makes of a host, and takes the
+// name: after the host; if that is taken, after host and port; if that is taken, too,
+// with a number behind it.
+func DependencyName(host, port string, taken map[string]bool) string {
+	name := Dependency + host
+	if taken[name] {
+		name += "-" + port
+	}
+	return free(taken, name)
+}
+
 // onLoopback tells whether an address is one of this machine alone.
 func onLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return false
 	}
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.Unmap().IsLoopback()
+	return host == "localhost" || isLoopback(host)
 }
 
 // checkProxy checks a proxy against the rest of the topology.
@@ -120,11 +129,7 @@ func (s *TopologySpec) proxied() []proxied {
 		if err != nil {
 			continue // reported by Validate
 		}
-		name := Dependency + host
-		if taken[name] {
-			name += "-" + port
-		}
-		taken[name] = true
+		name := DependencyName(host, port, taken)
 		// A connection that is not intercepted shows requests if it is in plain.
 		p := proxied{
 			Edge{From: s.Proxy.From, To: name, Listen: s.Proxy.Listen, Protocol: Auto},

@@ -120,7 +120,7 @@ func (r *Resolver) Validate() error {
 
 func isLoopback(host string) bool {
 	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
+	return err == nil && a.Unmap().IsLoopback()
 }
 
 // checkRoots refuses what is neither PEM with a certificate nor file:PATH.

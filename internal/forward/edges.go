@@ -5,15 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/chaosctl/chaosctl/experiment"
 	"github.com/chaosctl/chaosctl/fault"
 	"github.com/chaosctl/chaosctl/internal/engine"
 	"github.com/chaosctl/chaosctl/internal/relay"
 )
-
-// Prefix of the services that the door makes.
-const Prefix = "dependency-"
 
 // errFull says that no more edges are made.
 var errFull = errors.New("too many hosts")
@@ -59,15 +57,7 @@ func (d *Door) edge(ctx context.Context, k edgeKey) (*edge, error) {
 // service names what is called: after its host; if that is called by several
 // ports, after host and port, but for the first. It is called under mu.
 func (d *Door) service(h host) string {
-	name := Prefix + h.name
-	if d.names[name] {
-		name = fmt.Sprintf("%s%s-%d", Prefix, h.name, h.port)
-	}
-	for n, base := 2, name; d.names[name]; n++ { // in plain and intercepted
-		name = fmt.Sprintf("%s-%d", base, n)
-	}
-	d.names[name] = true
-	return name
+	return experiment.DependencyName(h.name, strconv.Itoa(int(h.port)), d.names)
 }
 
 // open opens the edge. One that cannot be opened is forgotten, so that the next
