@@ -104,8 +104,15 @@ type tally struct {
 
 // tallies are those of all versions.
 type tallies struct {
-	mu sync.Mutex
-	by map[version]tally
+	mu    sync.Mutex
+	by    map[version]tally
+	again int // runs that were made again
+}
+
+func (ts *tallies) repeated() {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.again++
 }
 
 func (ts *tallies) add(c Case, o Options, kinds []string) {
@@ -186,8 +193,9 @@ func TestFlaws(t *testing.T) {
 // is too busy to be told from a weak system.
 const stalled = 25 * time.Millisecond
 
-// check is one run, or the record of one. A short test may try again, if it was the
-// machine that was weak; a long one counts it.
+// check is one run, or the record of one. A run that is inconclusive, as its steady
+// state was not reached, is made again; a short test may do that, too, if it was the
+// machine that was weak, and a long one counts it.
 func check(t *testing.T, c Case, o Options, n int, ts *tallies) {
 	if *again != "" {
 		if r := reread(t, c, o, n); r != nil {
@@ -203,8 +211,10 @@ func check(t *testing.T, c Case, o Options, n int, ts *tallies) {
 		r := conduct(t, c, o, n)
 		p99, most := late()
 		kinds, wrong := named(c, o, r)
-		if len(wrong) > 0 && p99 > stalled && try < 3 && !soaks() && *runs == 0 {
+		inconclusive := r.Verdict.Exit == experiment.ExitInconclusive
+		if try < 3 && (inconclusive || len(wrong) > 0 && p99 > stalled && !soaks() && *runs == 0) {
 			t.Logf("once more, as timers were %s late (1%%), %s at most: %s", p99, most, strings.Join(wrong, "; "))
+			ts.repeated()
 			continue
 		}
 		for i := range wrong {
@@ -413,6 +423,7 @@ anything else that was named: another weakness in the flawed version, any in the
 		fmt.Fprintf(&b, "| [%s](../examples/flawed/%s.yaml) | %d of %d | %d of %d | %s | %s | %s |\n", c.Name, c.Name,
 			with.hits, with.runs, without.hits, without.runs, alarms(with, without), alarms(fixedWith, fixedWithout), experiment.WeaknessKind(c.Name).InfoOf().Needs)
 	}
+	fmt.Fprintf(&b, "\nRuns that were made again, as they were inconclusive (the steady state was not reached on a busy machine): %d.\n", ts.again)
 	return b.Bytes()
 }
 

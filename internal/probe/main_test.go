@@ -59,7 +59,7 @@ func recorder(t *testing.T, at time.Time, perSecond map[string]int) (*traffic.Re
 	all := map[string]*users{}
 	for name, n := range perSecond {
 		step := time.Second / time.Duration(n)
-		log, err := rec.Begin(name, at, step)
+		log, err := rec.Begin(name, traffic.Schedule{Begin: at, Interval: step})
 		if err != nil {
 			t.Fatal(err)
 		}

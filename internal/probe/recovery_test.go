@@ -170,7 +170,7 @@ func TestRecovered(t *testing.T) {
 func BenchmarkRecovery(b *testing.B) {
 	lift := time.Now().Add(-time.Hour)
 	rec := traffic.NewRecorder([]experiment.Flow{{Name: "f"}})
-	log, err := rec.Begin("f", lift, time.Second/5000)
+	log, err := rec.Begin("f", traffic.Schedule{Begin: lift, Interval: time.Second / 5000})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,8 +1,8 @@
 // Package traffic is the synthetic users of a run: it sends the requests of
 // experiment.Flow and keeps what came of each.
 //
-// A Generator is open loop. Request i of a flow is due at begin + i*interval,
-// fixed when the flow begins, whatever the service does; its latency counts from
+// A Generator is open loop. One request of a flow is due in each interval of its
+// rate, at a random instant that is fixed when the flow begins, whatever the service does; its latency counts from
 // that intended start, so that a stall is felt by every request that should have
 // been sent meanwhile (no coordinated omission). At most Flow.MaxInFlight
 // requests are under way; one that is due while all of them are busy is never

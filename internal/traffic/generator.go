@@ -57,7 +57,7 @@ type Generator struct {
 	base    context.Context // of all requests; ends with Abort
 	abort   context.CancelCauseFunc
 	log     *Log
-	begin   time.Time
+	when    Schedule
 	jobs    chan uint64
 	flying  atomic.Int64 // handed to workers, not over
 	workers int
@@ -100,8 +100,8 @@ func (g *Generator) Run(ctx context.Context) error {
 	if g.ran.Swap(true) {
 		return fmt.Errorf("run flow %s: it has run before", g.flow.Name)
 	}
-	g.begin = time.Now()
-	log, err := g.rec.Begin(g.flow.Name, g.begin, g.interval)
+	g.when = newSchedule(time.Now(), g.interval, g.request.seed, g.flow.Name)
+	log, err := g.rec.Begin(g.flow.Name, g.when)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (g *Generator) schedule(ctx context.Context) {
 	}
 }
 
-func (g *Generator) start(i uint64) time.Time { return g.begin.Add(time.Duration(i) * g.interval) }
+func (g *Generator) start(i uint64) time.Time { return g.when.start(i) }
 
 // dispatch never waits: with all workers busy the request is an overrun.
 func (g *Generator) dispatch(i uint64) {

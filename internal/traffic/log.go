@@ -48,21 +48,20 @@ type Log struct {
 	timeout time.Duration
 	limit   uint64 // of ring
 
-	mu       sync.Mutex
-	begin    time.Time
-	interval time.Duration
-	open     bool   // begun
-	ended    bool   // nothing will be due any more
-	next     uint64 // first index not yet due
-	oldest   uint64 // first index that is not over
-	ring     []record
-	dropped  uint64
-	names    []string // of classes
-	tallies  []*tally // one per window
-	bounds   []bound  // of the windows
-	seconds  []second
-	now      recent
-	dice     *rand.Rand
+	mu      sync.Mutex
+	when    Schedule
+	open    bool   // begun
+	ended   bool   // nothing will be due any more
+	next    uint64 // first index not yet due
+	oldest  uint64 // first index that is not over
+	ring    []record
+	dropped uint64
+	names   []string // of classes
+	tallies []*tally // one per window
+	bounds  []bound  // of the windows
+	seconds []second
+	now     recent
+	dice    *rand.Rand
 }
 
 // bound is a window's stretch; an open one has no end.
@@ -74,17 +73,13 @@ func (b bound) holds(t time.Time) bool {
 
 // start is the intended start of request i.
 func (l *Log) start(i uint64) time.Time {
-	return l.begin.Add(time.Duration(i) * l.interval)
+	return l.when.start(i)
 }
 
 // index is the first request with an intended start at or after t, whether or
 // not it is due already.
 func (l *Log) index(t time.Time) uint64 {
-	d := t.Sub(l.begin)
-	if d <= 0 || l.interval <= 0 {
-		return 0
-	}
-	return uint64((d + l.interval - 1) / l.interval)
+	return l.when.index(t)
 }
 
 // at is the record of request i, nil if it is kept no more.
@@ -143,7 +138,7 @@ func (l *Log) finish(i uint64, o Outcome, cut bool) {
 		if t := l.tallyOf(l.start(i)); t != nil {
 			t.add(r)
 		}
-		l.now.add(time.Since(l.begin), r)
+		l.now.add(time.Since(l.when.Begin), r)
 	}
 	l.doneInSecond(i, r)
 	if p := l.at(i); p != nil {

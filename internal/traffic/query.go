@@ -125,7 +125,7 @@ func (r *Recorder) Decided(flow string, from, to time.Time) Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	width := to.Sub(from)
-	if !l.open || from.Before(l.begin) || width <= 0 {
+	if !l.open || from.Before(l.when.Begin) || width <= 0 {
 		return c.stats()
 	}
 	// What is decided in the window was due within one timeout, or one window,

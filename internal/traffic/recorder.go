@@ -49,9 +49,9 @@ func timeoutOf(f experiment.Flow) time.Duration {
 	return f.Timeout.Std()
 }
 
-// Begin starts a flow: its request i is due at begin + i*interval, which is
-// above 0. A flow begins once.
-func (r *Recorder) Begin(flow string, begin time.Time, interval time.Duration) (*Log, error) {
+// Begin starts a flow: its requests are due as the schedule says. A flow begins
+// once.
+func (r *Recorder) Begin(flow string, when Schedule) (*Log, error) {
 	l := r.logs[flow]
 	if l == nil {
 		return nil, fmt.Errorf("begin flow %s: the recorder does not know it", flow)
@@ -61,7 +61,7 @@ func (r *Recorder) Begin(flow string, begin time.Time, interval time.Duration) (
 	if l.open {
 		return nil, fmt.Errorf("begin flow %s: it has begun before", flow)
 	}
-	l.open, l.begin, l.interval = true, begin, interval
+	l.open, l.when = true, when
 	return l, nil
 }
 

@@ -23,7 +23,7 @@ func begin(t *testing.T, f experiment.Flow) *script {
 	t.Helper()
 	rec := NewRecorder([]experiment.Flow{f})
 	at := time.Now()
-	log, err := rec.Begin(f.Name, at, f.Rate.Interval())
+	log, err := rec.Begin(f.Name, Schedule{Begin: at, Interval: f.Rate.Interval()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,7 @@ func TestManyClasses(t *testing.T) {
 
 func TestUnknownFlow(t *testing.T) {
 	rec := NewRecorder([]experiment.Flow{flow("f", 1, 0)})
-	if _, err := rec.Begin("g", time.Now(), time.Second); err == nil {
+	if _, err := rec.Begin("g", Schedule{Begin: time.Now(), Interval: time.Second}); err == nil {
 		t.Error("an unknown flow has begun")
 	}
 	if s := rec.Stats(0, "g"); s.Requests != 0 || s.Quantile == nil {
@@ -317,7 +317,7 @@ func TestConcurrent(t *testing.T) {
 	at := time.Now()
 	var wg sync.WaitGroup
 	for _, f := range flows {
-		log, err := rec.Begin(f.Name, at, f.Rate.Interval())
+		log, err := rec.Begin(f.Name, Schedule{Begin: at, Interval: f.Rate.Interval()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -353,7 +353,7 @@ func TestConcurrent(t *testing.T) {
 
 func BenchmarkRecord(b *testing.B) {
 	rec := NewRecorder([]experiment.Flow{flow("f", 5000, time.Second)})
-	log, err := rec.Begin("f", time.Now(), 200*time.Microsecond)
+	log, err := rec.Begin("f", Schedule{Begin: time.Now(), Interval: 200 * time.Microsecond})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func (s *second) seal() {
 }
 
 // secondOf is the second of request i since the flow began.
-func (l *Log) secondOf(i uint64) int { return int(time.Duration(i) * l.interval / time.Second) }
+func (l *Log) secondOf(i uint64) int { return int(l.start(i).Sub(l.when.Begin) / time.Second) }
 
 func (l *Log) dueInSecond(i uint64) {
 	k := l.secondOf(i)
@@ -104,7 +104,7 @@ func (l *Log) series() []experiment.SeriesPoint {
 		s := &l.seconds[k]
 		p50, p99 := s.figures()
 		points[k] = experiment.SeriesPoint{
-			Time:     l.begin.Add(time.Duration(k) * time.Second),
+			Time:     l.when.Begin.Add(time.Duration(k) * time.Second),
 			Requests: s.requests, Failures: s.failures, P50: p50, P99: p99,
 		}
 	}
@@ -151,7 +151,7 @@ func (l *Log) nowAt(t time.Time) experiment.FlowNow {
 	if !l.open {
 		return f
 	}
-	l.now.turn(int(t.Sub(l.begin) / time.Second))
+	l.now.turn(int(t.Sub(l.when.Begin) / time.Second))
 	m := &l.now.last
 	if m.answers == 0 {
 		return f
