@@ -375,13 +375,18 @@ func reread(t *testing.T, c Case, o Options, n int) *experiment.Run {
 }
 
 // freePorts finds a port for the relay of every edge of a case, and holds them until
-// release: the services must find others.
+// release: the services must find others. They lie below those that systems give to
+// outgoing connections, one of which might take a port before its relay does.
 func freePorts(t *testing.T, c Case) (at map[string]string, release func()) {
 	t.Helper()
 	at = map[string]string{}
 	var held []net.Listener
 	for _, e := range c.Edges {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		var l net.Listener
+		err := errors.New("not tried yet")
+		for try := 0; err != nil && try < 100; try++ {
+			l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/chaosctl/chaosctl/experiment"
 	"github.com/chaosctl/chaosctl/fault"
 	"github.com/chaosctl/chaosctl/internal/engine"
+	"github.com/chaosctl/chaosctl/internal/report"
 )
 
 // demoTries is how often an experiment of the demo is begun at most.
@@ -191,6 +192,9 @@ func (a *app) demoReport(r *experiment.Run, d demoRun, dir string) (demoResult, 
 			a.printf("  we said    %s\n", r.Hypothesis)
 		}
 		a.printVerdict(r)
+		if err := report.Answers(a.env.Stdout, r, a.style(a.env.Stdout)); err != nil {
+			return res, err
+		}
 	}
 	return res, out.write(a.env.Stdout, r)
 }

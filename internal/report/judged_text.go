@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/chaosctl/chaosctl/experiment"
@@ -41,6 +42,22 @@ func aside(r *experiment.Run) string {
 		}
 	}
 	return ""
+}
+
+// Answers writes the short of what a run says of the services: what users got, what
+// callers did, how the system came back. Nothing of a run that was not judged.
+func Answers(w io.Writer, r *experiment.Run, style Style) error {
+	if r == nil {
+		return errNoRun
+	}
+	p := &printer{w: w, style: style}
+	if isJudged(r) {
+		for _, q := range questions(r) {
+			p.field(2, 11, q.Short, q.Line(), q.Tone)
+		}
+		p.callers(r)
+	}
+	return p.done("answers")
 }
 
 // judged is what the judge found, for a terminal.
