@@ -17,6 +17,10 @@ const (
 // solve learns how the caller behaves and decides which exchange follows which.
 func (p *pool) solve() {
 	p.guess()
+	if c := newChains(p); c != nil {
+		c.solve()
+		return
+	}
 	blocks := p.blocks()
 	for range min(3*learnRounds, max(learnRounds, 20_000/len(p.at))) {
 		t := lesson{alone: make([]float64, len(p.alone)), seen: make([]float64, len(p.alone))}
@@ -199,6 +203,13 @@ func (p *pool) learn(t *lesson) {
 			p.lead[r] = (t.lead[r]/float64(p.each) + 0.01) / (max(callers[r], t.lead[r]/float64(p.each)) + 0.5)
 		}
 	}
+	p.learnWaits(t)
+	p.learnAlone(t)
+	p.widen()
+}
+
+// learnWaits takes over how often another attempt came, and how long after.
+func (p *pool) learnWaits(t *lesson) {
 	for o := range p.wait {
 		var total float64
 		for _, m := range t.wait[o].mass {
@@ -217,8 +228,6 @@ func (p *pool) learn(t *lesson) {
 			p.again[o][e] = min(0.995, (t.more[o][e]+0.02)/(t.ended[o][e]+0.2))
 		}
 	}
-	p.learnAlone(t)
-	p.widen()
 }
 
 // trust mixes in what was seen while nothing failed: two parts of that, one of what was
