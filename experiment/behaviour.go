@@ -153,7 +153,10 @@ type Breaker struct {
 	Seen bool `json:"seen,omitempty"`
 	// OpensAfter is how many failures in a row preceded the opening; ShareBefore is the
 	// share of failures among the exchanges just before it.
-	OpensAfter  int     `json:"opensAfter,omitempty"`
+	OpensAfter int `json:"opensAfter,omitempty"`
+	// Unit is what OpensAfter counts: calls, or attempts where retries stand within the
+	// breaker.
+	Unit        string  `json:"unit,omitempty"`
 	ShareBefore float64 `json:"shareBefore,omitempty"`
 	// OpensBetween are the fewest and the most failures in a row that it may open after,
 	// where OpensAfter cannot be told because several ended at nearly the same time.

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,10 @@ const Masked = "(secret)"
 var secretWords = []string{
 	"authorization", "cookie", "token", "secret", "password", "passwd", "api-key", "apikey", "api_key", "credential", "signature", "session",
 }
+
+// secretNames are short names of parameters that carry secrets: too short to look for
+// them within others.
+var secretNames = []string{"auth", "code", "jwt", "key", "otp", "pass", "pwd", "sig"}
 
 // LooksSecret tells by its name whether a header, parameter or field carries a secret.
 func LooksSecret(name string) bool {
@@ -36,7 +41,7 @@ func RedactQuery(raw string) string {
 	parts := strings.Split(raw, "&")
 	for i, p := range parts {
 		name, _, ok := strings.Cut(p, "=")
-		if plain, err := url.QueryUnescape(name); ok && (err != nil || LooksSecret(plain)) {
+		if plain, err := url.QueryUnescape(name); ok && (err != nil || LooksSecret(plain) || slices.Contains(secretNames, strings.ToLower(plain))) {
 			parts[i] = name + "=" + Masked
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -99,9 +100,13 @@ func countMistakes(ps experiment.Problems) string {
 }
 
 // safe takes control characters out of text that may come from a document or a
-// server, so that none can steer the terminal.
+// server, and marks that turn the direction of writing around, so that none can steer
+// the terminal or make a line read otherwise than it is.
 func safe(s string) string {
 	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
+			return '?'
+		}
 		if r == '\n' || r == '\t' || r >= 32 && r != 127 && (r < 0x80 || r > 0x9f) {
 			return r
 		}

@@ -152,7 +152,10 @@ func (a *app) ledger(ctx context.Context, word string, f *ledgerFlags) error {
 	if err == nil {
 		err = p.end()
 	}
-	if err = errors.Join(err, out.Flush()); err != nil {
+	if ferr := out.Flush(); err == nil { // else it is the same, or comes of it
+		err = ferr
+	}
+	if err != nil {
 		if errors.Is(err, syscall.EPIPE) {
 			return nil // whoever read it has had enough
 		}
@@ -178,7 +181,11 @@ func (a *app) noteLedger(id string, r *experiment.Run) {
 			a.say("note: %s", s.Why)
 		}
 		if all := s.Exchanges + s.Requests; s.Judged < all {
-			a.say("note: %d of %d exchanges were grouped into calls; there was no room for more", s.Judged, all)
+			why := "" // what was said above may be the reason
+			if s.Why == "" {
+				why = "; there was no room for more"
+			}
+			a.say("note: %d of %d exchanges were grouped into calls%s", s.Judged, all, why)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -77,6 +78,9 @@ func (r *run) judgeLedger(final *experiment.Run) {
 		var err error
 		if book, err = ledger.Load(r.ledger.path, ledger.MostJudged, final.Windows...); err != nil {
 			why = strings.TrimPrefix(why+"; ", "; ") + "the ledger cannot be read again: " + oneLine(err)
+		} else if n := unread(sum, book.Read); n > 0 {
+			book.Missing += n
+			why = strings.TrimPrefix(why+"; ", "; ") + damaged(sum, n)
 		}
 	}
 	sum.Why = why
@@ -90,6 +94,16 @@ func (r *run) judgeLedger(final *experiment.Run) {
 	}
 	sum.Judged = uint64(len(book.Entries))
 	judge.Ledger(final, r.spec, book)
+}
+
+// unread is how many exchanges that were written cannot be read again.
+func unread(s experiment.LedgerSummary, read uint64) uint64 {
+	all := s.Exchanges + s.Requests
+	return all - min(read, all)
+}
+
+func damaged(s experiment.LedgerSummary, n uint64) string {
+	return fmt.Sprintf("the file of the ledger was damaged: %d of %d exchanges cannot be read", n, s.Exchanges+s.Requests)
 }
 
 // frugal is how much garbage, in percent of what is in use, waits while a book is in
@@ -133,14 +147,25 @@ func (e *Engine) LedgerLines(id string, q experiment.LedgerQuery, each func(*exp
 }
 
 // LedgerLines reads the ledger of a run in a state folder. r is its record; nil if
-// there is none because the process was killed.
+// there is none because the process was killed. If the file holds less than was written
+// to it, that is the error, once all that can be read was handed over.
 func LedgerLines(stateDir, id string, r *experiment.Run, q experiment.LedgerQuery, each func(*experiment.LedgerLine) error) error {
 	path, err := findLedger(stateDir, id, r)
 	if err != nil {
 		return err
 	}
 	defer sparing()()
-	return ledger.Lines(path, r, q, each)
+	if err := ledger.Lines(path, r, q, each); err != nil || r == nil || r.Ledger == nil {
+		return err
+	}
+	info, err := ledger.Peek(path)
+	if err != nil {
+		return err
+	}
+	if n := unread(*r.Ledger, info.Exchanges+info.Requests); n > 0 {
+		return &experiment.Error{Code: experiment.Unavailable, Message: damaged(*r.Ledger, n)}
+	}
+	return nil
 }
 
 func findLedger(stateDir, id string, r *experiment.Run) (string, error) {

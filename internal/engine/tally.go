@@ -15,8 +15,10 @@ const (
 	// tallyEnough is how many exchanges it takes to say something about an edge.
 	tallyEnough = 20
 	// tallyExpected is how many successes must have been expected since the lift before
-	// it counts that there is none.
+	// it counts that there is none, and tallyAgain how many there must have been, or half
+	// of what was expected: with fewer nobody can say that a breaker has closed.
 	tallyExpected = 3
+	tallyAgain    = 10
 	// tallyMore is the growth of exchanges per request of the users that is more than
 	// chance.
 	tallyMore = 1.2
@@ -90,7 +92,7 @@ func (t *tally) lifted(now time.Time) {
 }
 
 // atRest tells whether every edge is used again as it was before: one that had good
-// exchanges then has had some since the lift, and none has more of them for each request
+// exchanges then has had some again since the lift, and none has more of them for each request
 // of the users. What was too rare to tell counts as at rest.
 func (t *tally) atRest(now time.Time) bool {
 	t.mu.Lock()
@@ -102,7 +104,8 @@ func (t *tally) atRest(now time.Time) bool {
 	last := int64(now.Sub(t.began)/time.Second) - 1 // the running second is not over
 	users := t.users.latest(last)
 	for _, e := range t.edges {
-		if e.liftedGood == 0 && float64(e.steadyGood)/max(steady, 0.1)*since >= tallyExpected {
+		expected := float64(e.steadyGood) / max(steady, 0.1) * since
+		if expected >= tallyExpected && float64(e.liftedGood) < min(tallyAgain, expected/2) {
 			return false
 		}
 		if e.steady < tallyEnough || users < tallyEnough {

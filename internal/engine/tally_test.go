@@ -16,15 +16,18 @@ func TestTally(t *testing.T) {
 		before int // exchanges of the edge for 10 requests
 		after  int
 		status int // after the lift
+		again  int // more of them at the end
 		rest   bool
 	}{
-		{"as before", 10, 10, 200, true},
-		{"some, as before", 5, 5, 200, true},
-		{"a breaker that is open", 10, 0, 200, false},
-		{"an edge that was hardly used", 0, 0, 200, true},
-		{"failing", 10, 10, 503, false},
-		{"three times as many", 10, 30, 200, false},
-		{"fewer", 10, 8, 200, true},
+		{"as before", 10, 10, 200, 0, true},
+		{"some, as before", 5, 5, 200, 0, true},
+		{"a breaker that is open", 10, 0, 200, 0, false},
+		{"a breaker that has let one through", 10, 0, 200, 1, false},
+		{"a breaker that has closed", 10, 0, 200, 10, true},
+		{"an edge that was hardly used", 0, 0, 200, 0, true},
+		{"failing", 10, 10, 503, 0, false},
+		{"three times as many", 10, 30, 200, 0, false},
+		{"fewer", 10, 8, 200, 0, true},
 	} {
 		var tally tally
 		stage := func(from, to time.Duration, each, status int) {
@@ -45,6 +48,9 @@ func TestTally(t *testing.T) {
 		tally.hurting(began.Add(4 * time.Second)) // of a second step: changes nothing
 		tally.lifted(began.Add(4 * time.Second))
 		stage(4*time.Second, 8*time.Second, tc.after, tc.status)
+		for range tc.again {
+			tally.note(&experiment.Exchange{Edge: "a -> b", Start: began.Add(7990 * time.Millisecond), Status: 200})
+		}
 		if got := tally.atRest(began.Add(8 * time.Second)); got != tc.rest {
 			t.Errorf("%s: at rest %v, want %v", tc.name, got, tc.rest)
 		}

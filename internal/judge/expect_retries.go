@@ -14,13 +14,18 @@ import (
 const sureCall = 0.9
 
 // hangsUpBy judges a limit on one attempt. It is put to the test by exchanges that
-// the caller gave up, and broken by any that it waited longer for.
+// the caller gave up, and broken by any that it waited longer for. Where it is known that
+// the caller hangs up in time, some of them may be late by what a machine stands still.
 func hangsUpBy(v *ledger.View, b *experiment.EdgeBehaviour, limit time.Duration) said {
 	var late, kept []uint64
 	var longest time.Duration
+	allowed := limit + margin(limit)
+	if hangsUpInTime(v, b, limit) {
+		allowed += standstill
+	}
 	hurtEntries(v, b.Edge, func(_ int, e *ledger.Entry, _ *ledger.Span) {
 		switch took := e.Took(); {
-		case took > limit+margin(limit):
+		case took > allowed:
 			late = append(late, e.No)
 			longest = max(longest, took)
 		case e.GaveUp():
@@ -37,6 +42,25 @@ func hangsUpBy(v *ledger.View, b *experiment.EdgeBehaviour, limit time.Duration)
 			why: fmt.Sprintf("its caller hung up on %s, after %s at the latest", exchangeCount(len(kept)), rounded(longest))}
 	}
 	return unknown("its caller never had to wait long enough to hang up: no exchange lasted %s", fault.Duration(limit))
+}
+
+// standstill is how long a busy machine may stand still, all of its clocks included.
+const standstill = 300 * time.Millisecond
+
+// hangsUpInTime tells whether a caller is seen to have the limit: half of what reached it,
+// five at least, was given up within the margin around it.
+func hangsUpInTime(v *ledger.View, b *experiment.EdgeBehaviour, limit time.Duration) bool {
+	near, later := 0, 0
+	hurtEntries(v, b.Edge, func(_ int, e *ledger.Entry, _ *ledger.Span) {
+		switch took := e.Took(); {
+		case took < limit-margin(limit):
+		case took > limit+margin(limit):
+			later++
+		case e.GaveUp():
+			near++
+		}
+	})
+	return near >= 5 && near >= later
 }
 
 // waitsFor judges how long the caller waits at least.

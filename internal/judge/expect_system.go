@@ -28,7 +28,7 @@ func breakerRule(b *experiment.EdgeBehaviour, want *experiment.ExpectBreaker, fi
 		if k.OpensAfter == 0 {
 			return opensBetween(s, k, want.OpensAfter)
 		}
-		does := fmt.Sprintf("it opens after %d failures in a row", k.OpensAfter)
+		does := fmt.Sprintf("it opens after %d failed %s in a row", k.OpensAfter, cmp.Or(k.Unit, "calls"))
 		return s.verdictOf(k.OpensAfter <= want.OpensAfter, does, does)
 	case "breaker.probes":
 		if !k.HalfOpen.Known {
@@ -92,6 +92,10 @@ func fallbackRule(b *experiment.EdgeBehaviour, want *experiment.ExpectFallback, 
 	return s.verdictOf(f.Cost <= want.Cost, does, does)
 }
 
+// fairlySure is the confidence below which attempts per call may be far too few or too
+// many: then exchanges per request of the users must say the same.
+const fairlySure = 0.8
+
 // amplificationRule judges how attempts multiply.
 func amplificationRule(b *experiment.EdgeBehaviour, want *experiment.ExpectAmplification, field string) said {
 	a := &b.Amplification
@@ -104,6 +108,9 @@ func amplificationRule(b *experiment.EdgeBehaviour, want *experiment.ExpectAmpli
 			return unknown("no call was made while something was hurt")
 		}
 		does := fmt.Sprintf("%.2f attempts per call while hurt, %.2f before", a.Hurt, a.Steady)
+		if a.Confidence < fairlySure && (a.EndToEnd == 0 || (a.EndToEnd <= want.AtMost) != (a.Hurt <= want.AtMost)) {
+			return unknown("how attempts multiply is not known: %s, but it is not sure which attempts make a call (%.0f%%), and there were %.2f exchanges per request of the users", does, 100*a.Confidence, a.EndToEnd)
+		}
 		return s.verdictOf(a.Hurt <= want.AtMost, does, does)
 	}
 	if a.EndToEnd == 0 {

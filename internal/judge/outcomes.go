@@ -19,6 +19,8 @@ type classified struct {
 	known []*steadyState // by flow of the book; nil without requests
 	hurt  []hurtBy       // by span
 	late  time.Duration  // from where on a failure is stuck; ledger.Never without
+	// without remembers, by flow, edge and span, that a flow does not lead there.
+	without map[[3]int32]bool
 }
 
 // hurtBy is what was hurt in a span.
@@ -31,7 +33,7 @@ type hurtBy struct {
 
 // classify tells what users were given, flow by flow. The run's Behaviour is there.
 func classify(v *ledger.View, spec *experiment.Spec) *classified {
-	c := &classified{v: v, spec: spec, tree: newTrees(v), class: make([]experiment.OutcomeClass, len(v.Entries)), late: lateFrom(v)}
+	c := &classified{v: v, spec: spec, tree: newTrees(v), class: make([]experiment.OutcomeClass, len(v.Entries)), late: lateFrom(v), without: map[[3]int32]bool{}}
 	for i := range v.Spans {
 		c.hurt = append(c.hurt, hurtIn(v, &v.Spans[i]))
 	}
@@ -161,10 +163,27 @@ func (c *classified) classOf(i int32, need *needs) experiment.OutcomeClass {
 		return experiment.OutcomeSlow
 	case odd == lesser || k.declares(e):
 		return experiment.OutcomeDegraded
-	case below.failed || c.refused(i, need):
+	case c.overcame(e.Flow, below, span, need) || c.refused(i, need):
 		return experiment.OutcomeMasked
 	}
 	return experiment.OutcomeOK
+}
+
+// overcame tells whether something failed below a request that its flow is not known to
+// do without. Where only times say for whom a call was made, it may have been for another.
+func (c *classified) overcame(flow int32, below *below, span int, need *needs) bool {
+	return slices.ContainsFunc(below.failedOn, func(edge int32) bool {
+		if span < 0 {
+			return true
+		}
+		at := [3]int32{flow, edge, int32(span)}
+		never, known := c.without[at]
+		if !known {
+			never = need.requests[flow] >= learned && need.never(flow, edge, span)
+			c.without[at] = never
+		}
+		return !never
+	})
 }
 
 // untouched tells whether it is known that a flow needs nothing of what a span hurts.

@@ -14,6 +14,8 @@ const (
 	// goodAgain is the share of the steady goodput that counts as back, and clearlyDown
 	// that below which it is still down at the end.
 	goodAgain, clearlyDown = 0.95, 0.8
+	// hardlyAny is the share of good answers of a flow that is plainly down.
+	hardlyAny = 0.2
 	// fewAttempts and littleMore say how many attempts per call count as before.
 	fewAttempts, littleMore = 1.1, 0.05
 	// window is the least width of the sliding windows, and enough what one must hold.
@@ -194,19 +196,41 @@ func (w *wayBack) goodput() {
 		bad := func(n int, sum float64) bool { return sum < float64(int(share*float64(n))) }
 		from, state := settle(after, w.span, steady.n, w.v, bad, func(x float64) bool { return x == 0 })
 		perSecond := steady.sum / w.steadySeconds()
+		at, clean := turn(after)
+		if state == stillBad && clean {
+			from, state = at, isBack
+		}
 		switch state {
 		case tooFew:
 			w.never("goodput", f.Flow, experiment.Unknown, fmt.Sprintf("the goodput of %s is unknown: %d requests after the lift are too few", f.Flow, len(after)))
 		case stillBad:
 			last, result := latest(after, w.span), experiment.Fail
-			if last.mean() >= clearlyDown*steady.mean() {
-				result = experiment.Unknown // neither back nor down
+			if last.mean() >= clearlyDown*steady.mean() || at > 0 || w.merelyLate(int32(flow), after, share) {
+				result = experiment.Unknown // neither back nor down, or back so late that it may not last
 			}
 			w.never("goodput", f.Flow, result, fmt.Sprintf("%s still had %.0f%% good answers at the end, %s after the lift, and %.0f%% before", f.Flow, 100*last.mean(), w.lasted(), 100*steady.mean()))
 		default:
 			w.back("goodput", f.Flow, from, fmt.Sprintf("%s had its %.1f good answers per second again %%s after the lift", f.Flow, perSecond))
 		}
 	}
+}
+
+// merelyLate tells whether a flow was back, and then had late answers at the very end, but no
+// error: the machine may have stood still for a moment.
+func (w *wayBack) merelyLate(flow int32, after []event, share float64) bool {
+	end := latestFrom(w.span)
+	for i := range w.v.Entries {
+		if e := &w.v.Entries[i]; e.Flow == flow && e.Start >= end && e.Start < w.span.To && !e.OK {
+			return false
+		}
+	}
+	var before spread
+	for _, e := range after {
+		if e.at < end {
+			before.add(e.x)
+		}
+	}
+	return before.n >= enough && before.mean() >= share
 }
 
 func (w *wayBack) steadySeconds() float64 {

@@ -98,9 +98,31 @@ func widthOf(span *ledger.Span, steady int, v *ledger.View) time.Duration {
 	return max(1, min(width, (span.To-span.From)/2))
 }
 
+// turn is the first of the good events that a recovery ends with, if they are enough in a row;
+// 0 if not. It is clean if hardly anything was good before: what is well at times is not back.
+func turn(all []event) (at time.Duration, clean bool) {
+	k := len(all)
+	for k > 0 && all[k-1].x > 0 {
+		k--
+	}
+	if k == 0 || len(all)-k < enough {
+		return 0, false
+	}
+	var before spread
+	for _, e := range all[:k] {
+		before.add(e.x)
+	}
+	return all[k].at, before.mean() <= hardlyAny
+}
+
+// latestFrom is where the last quarter of a span begins, or its last second.
+func latestFrom(span *ledger.Span) time.Duration {
+	return span.To - max(window, (span.To-span.From)/4)
+}
+
 // latest sums the events of the last quarter of a span, a second at least.
 func latest(all []event, span *ledger.Span) *spread {
-	from := span.To - max(window, (span.To-span.From)/4)
+	from := latestFrom(span)
 	var s spread
 	for _, e := range all {
 		if e.at >= from {

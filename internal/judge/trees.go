@@ -2,6 +2,7 @@ package judge
 
 import (
 	"slices"
+	"time"
 
 	"github.com/chaosctl/chaosctl/experiment"
 	"github.com/chaosctl/chaosctl/internal/ledger"
@@ -14,12 +15,26 @@ const (
 	certain = 0.95
 	// deepestTree bounds a chain of parents.
 	deepestTree = 64
+	// outlived is how long after an answer to the users an exchange must have ended for
+	// it not to have been waited for: two relays note two ends, on a busy machine.
+	outlived = 60 * time.Millisecond
 )
+
+// leaveBodies are the kinds of faults that hold, break or mark an answer. What comes through
+// whole is what the callee has said.
+var leaveBodies = []string{
+	"grpc.delay", "http.abort", "http.delay", "http.header", "http.rate-limit", "http.reply-lost", "http.slow-body", "net.bandwidth", "net.blackhole",
+	"net.connect-timeout", "net.kill", "net.latency", "net.limit", "net.loss", "net.noop", "net.partition", "net.refuse", "net.reset", "net.slice",
+	"net.slow-accept", "net.slow-close", "net.stall", "net.timeout",
+}
 
 // below is what lies below a request of the traffic.
 type below struct {
 	failed bool // an exchange failed, or was given up
-	// garbled: the callee's answer was whole and good, and a fault was applied to it.
+	// failedOn are the edges between services that one did on.
+	failedOn []int32
+	// garbled: the callee's answer was whole and good, and a fault that may change it was
+	// applied to it.
 	garbled bool
 }
 
@@ -30,10 +45,12 @@ type trees struct {
 	sure []float32
 	low  map[int32]*below // by request
 	none below
+	// intact are steps and the edges on which every fault leaves bodies as they are.
+	intact map[[2]string]bool
 }
 
 func newTrees(v *ledger.View) *trees {
-	t := &trees{v: v, root: make([]int32, len(v.Entries)), sure: make([]float32, len(v.Entries)), low: map[int32]*below{}}
+	t := &trees{v: v, root: make([]int32, len(v.Entries)), sure: make([]float32, len(v.Entries)), low: map[int32]*below{}, intact: intact(v.Run)}
 	const unseen = -2
 	for i := range t.root {
 		t.root[i] = unseen
@@ -70,9 +87,31 @@ func newTrees(v *ledger.View) *trees {
 	return t
 }
 
+// intact tells on which edges, step by step, no fault changes a body.
+func intact(r *experiment.Run) map[[2]string]bool {
+	all := map[[2]string]bool{}
+	for i, in := range r.Injections {
+		if i >= len(r.Plan.Steps) {
+			break
+		}
+		for _, a := range in.Armed {
+			at := [2]string{r.Plan.Steps[i].Name, a.Where}
+			before, seen := all[at]
+			all[at] = (before || !seen) && slices.Contains(leaveBodies, a.Fault.Kind)
+		}
+	}
+	return all
+}
+
+// changed tells whether the callee's answer may not have come through as it was.
+func (t *trees) changed(e *ledger.Entry) bool {
+	s := t.v.SpanAt(e.Start)
+	return e.Hurt && (s == nil || !t.intact[[2]string{s.Step, t.v.Edges[e.Edge].Name}])
+}
+
 func (t *trees) note(root int32, e *ledger.Entry) {
-	failed := e.Failed() || e.Hurt && e.End > t.v.Entries[root].End // it was not waited for
-	garbled := e.Hurt && !failed && !e.Refused()
+	failed := e.Failed() || e.Hurt && e.End > t.v.Entries[root].End+outlived // it was not waited for
+	garbled := !failed && !e.Refused() && t.changed(e)
 	if !failed && !garbled {
 		return
 	}
@@ -81,7 +120,12 @@ func (t *trees) note(root int32, e *ledger.Entry) {
 		b = &below{}
 		t.low[root] = b
 	}
-	b.failed = b.failed || failed && t.v.Edges[e.Edge].From != experiment.Users
+	if failed && t.v.Edges[e.Edge].From != experiment.Users {
+		b.failed = true
+		if !slices.Contains(b.failedOn, e.Edge) {
+			b.failedOn = append(b.failedOn, e.Edge)
+		}
+	}
 	b.garbled = b.garbled || garbled
 }
 

@@ -183,12 +183,17 @@ func (r *retrier) unsafe() *experiment.Weakness {
 			sum += c.Sure
 			method = r.v.Routes[e.Route].Method
 			after[e.Outcome()]++
-			if len(f.Evidence) < experiment.MaxEvidence {
-				f.Evidence = append(f.Evidence, e.No, r.v.Entries[c.Attempts[k+1]].No)
+			for _, no := range []uint64{e.No, r.v.Entries[c.Attempts[k+1]].No} {
+				if len(f.Evidence) < experiment.MaxEvidence && !slices.Contains(f.Evidence, no) {
+					f.Evidence = append(f.Evidence, no)
+				}
 			}
 		}
 	}
-	if f.Samples < unsafeRetries || !r.mostly(method) {
+	// What comes by the clock, and what is asked for again anyway, is not in Retried.
+	if f.Samples < unsafeRetries || !r.mostly(method) || !slices.ContainsFunc(r.b.Retried, func(o experiment.Retried) bool {
+		return o.Method == method && !o.Keyed && o.Retried > 0
+	}) {
 		return nil
 	}
 	f.Confidence = sum / float64(f.Samples) * float64(f.Samples+1) / float64(f.Samples+2)

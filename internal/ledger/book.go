@@ -74,11 +74,17 @@ func (e *Entry) Keying() experiment.Keying { return keyings[e.By] }
 // GaveUp tells whether the caller hung up before it had a whole answer.
 func (e *Entry) GaveUp() bool { return e.Cut && e.EndedBy == Caller }
 
+// unanswered tells whether there was no whole answer. Connections have no status, and
+// are fine unless they were cut.
+func (e *Entry) unanswered() bool {
+	return e.Cut || e.Status == 0 && (e.Route >= 0 || e.Flow >= 0)
+}
+
 // Failed tells whether the exchange failed in a way that a caller may try again for:
 // no whole answer, 429, 5xx, or a gRPC status other than OK.
 func (e *Entry) Failed() bool {
 	switch {
-	case e.Cut, e.Status == 0:
+	case e.unanswered():
 		return true
 	case e.GRPC != NoGRPC:
 		return e.GRPC != 0
@@ -93,13 +99,15 @@ func (e *Entry) Refused() bool {
 }
 
 // Outcome is how it ended, in a word: its status, "grpc 14", "timeout" (the caller hung
-// up) or "reset".
+// up), "reset", or "ended" for a connection that ended well.
 func (e *Entry) Outcome() string {
 	switch {
 	case e.GaveUp():
 		return "timeout"
-	case e.Cut, e.Status == 0:
+	case e.unanswered():
 		return "reset"
+	case e.Status == 0:
+		return "ended"
 	case e.GRPC > 0:
 		return "grpc " + strconv.Itoa(int(e.GRPC))
 	}
@@ -120,6 +128,7 @@ type Book struct {
 	Answers []experiment.Answer
 	// Faults are the names of those applied, by number of exchange, where there were any.
 	Missing uint64 // exchanges that are not here, for lack of room, or lost on the way to the disk
+	Read    uint64 // exchanges that the file holds, whether they are here or not
 	Holes   []Hole // where those that there was no room for are missing, in their order
 
 	edges   map[string]int32

@@ -88,7 +88,7 @@ func (w *watch) read(checks *checkStream) experiment.Breaker {
 	if b.HalfOpen.Known && b.Probes == 0 {
 		n = w.opensAfter(true)
 	}
-	b.OpensAfter, b.ShareBefore = n.value, w.shareBefore(&w.pauses[0])
+	b.OpensAfter, b.Unit, b.ShareBefore = n.value, unit, w.shareBefore(&w.pauses[0])
 	if doubt { // calls and attempts cannot be told apart
 		n, b.OpensAfter, b.OpensBetween = opens{}, 0, nil
 		if b.Probes > 1 {
@@ -111,7 +111,7 @@ func (w *watch) read(checks *checkStream) experiment.Breaker {
 	case n.value > 0:
 		opened += fmt.Sprintf(", after %d failed %s in a row", n.value, unit)
 	case n.refuted > 0:
-		opened += fmt.Sprintf(", not by failures in a row (it let %d pass): %.0f%% had failed before", n.refuted, 100*b.ShareBefore)
+		opened += fmt.Sprintf(", not by failures in a row (it let %d pass): %.0f%% of those in the %s before had failed", n.refuted, 100*b.ShareBefore, windowBefore)
 	default:
 		opened += fmt.Sprintf(", after %d to %d failed %s in a row", n.least, n.most, unit)
 	}

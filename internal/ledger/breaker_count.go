@@ -91,7 +91,7 @@ func (w *watch) opensAfter(all bool) opens {
 		}
 	}
 	n := agreed(from)
-	if n.value > 0 {
+	if n.value > 0 || n.times*5 < len(from)*3 {
 		if passed := w.passed(n.most); passed > 0 {
 			return opens{refuted: passed}
 		}
@@ -129,7 +129,13 @@ func agreed(from []*pause) opens {
 		}
 		n.least, n.most = max(n.least, p.least()), min(n.most, p.most())
 	}
-	if n.times*5 >= len(from)*3 && float64(n.most-n.least) <= float64(n.most)/10 {
+	if n.times*5 < len(from)*3 { // they do not agree: it may be any of them, or none
+		for _, p := range from {
+			n.least, n.most = min(n.least, p.least()), max(n.most, p.most())
+		}
+		return n
+	}
+	if float64(n.most-n.least) <= float64(n.most)/10 {
 		n.value = (n.least + n.most) / 2
 	}
 	return n

@@ -7,10 +7,10 @@ import (
 
 // Limits of where whole chains of attempts are weighed against each other.
 const (
-	mostWithin = 60        // exchanges that began while one caller above was at work
-	mostPairs  = 2_000_000 // of exchanges that may follow each other
-	mostGain   = 3e4       // by which one attempt makes a chain likelier
-	chainFrom  = 5         // failed exchanges, at least
+	mostWithin = 60      // exchanges that began while one caller above was at work
+	mostPairs  = 600_000 // of exchanges that may follow each other
+	mostGain   = 3e4     // by which one attempt makes a chain likelier
+	chainFrom  = 5       // failed exchanges, at least
 )
 
 // pair says that the exchange b of a family may be the next attempt after a.
@@ -31,6 +31,11 @@ type family struct {
 	open  bool      // it was given up: its end tells nothing
 	take  []float64 // how far each is free of others
 	give  []float64 // how much it is wanted here
+	// What was learned makes of it.
+	lead []float64           // by how much being the first makes each likelier
+	next [][ordinals]float64 // the same of being the next, by pair
+	stop [][ordinals]float64 // and of being the last
+	none float64             // that nothing was made
 }
 
 // chains weighs the chains of all families: each has one or none, and an exchange is in
@@ -43,6 +48,7 @@ type chains struct {
 	wanted []float64 // sum of give, by exchange
 	finish [2]density
 	usual  density
+	took   density // of the callers: how long they take
 	// Of the family at hand, by exchange and ordinal.
 	ahead, back [mostWithin][ordinals]float64
 	whole       float64
@@ -58,6 +64,10 @@ func newChains(p *pool) *chains {
 	for j := range p.at {
 		c.rest[j] = p.rest(j)
 	}
+	for k, i := range p.above.at {
+		c.took.mass[binOf(p.v.Entries[i].End-p.above.start[k])]++
+	}
+	c.took.smooth()
 	total, cut := 0, 0
 	for k, start := range p.above.start {
 		lo := sort.Search(len(p.at), func(j int) bool { return p.started(int32(j)) >= start })
@@ -112,25 +122,33 @@ func (p *pool) more(o int, j int32) float64 {
 	return p.again[o][p.end[j]]
 }
 
-// leads is by how much an exchange being the first of the family makes it likelier.
-func (c *chains) leads(f *family, b int) float64 {
-	lead := min(0.995, c.p.lead[c.p.routes[f.k]])
-	return lead * min(mostGain, c.p.start.at[f.start[b]]*c.p.share[f.at[b]]/c.rest[f.at[b]])
-}
-
-// goesOn is the same of b being the attempt after a, which is the one after o others.
-func (c *chains) goesOn(f *family, q pair, o int) float64 {
-	i, j := f.at[q.a], f.at[q.b]
-	return c.p.more(o, i) * min(mostGain, c.p.waitOf(o, i).at[q.bin]/c.rest[j])
-}
-
-// stops is the same of a being the last.
-func (c *chains) stops(f *family, a, o int) float64 {
-	if f.open {
-		return 1
+// weigh takes over what was learned.
+func (c *chains) weigh(f *family) {
+	p := c.p
+	lead := min(0.995, p.lead[p.routes[f.k]])
+	f.none = 1 - lead
+	if took := p.v.Entries[p.above.at[f.k]].End - p.above.start[f.k]; !f.open {
+		f.none *= max(1, c.took.at[binOf(took)]/p.later)
 	}
-	j := f.at[a]
-	return (1 - c.p.more(o, j)) * min(mostGain, c.finish[ended(c.p.end[j])].at[f.end[a]]/c.p.later)
+	f.lead, f.stop, f.next = make([]float64, len(f.at)), make([][ordinals]float64, len(f.at)), make([][ordinals]float64, len(f.pairs))
+	for a, j := range f.at {
+		f.lead[a] = lead * min(mostGain, p.start.at[f.start[a]]*p.share[j]/c.rest[j])
+		fits := min(mostGain, c.finish[ended(p.end[j])].at[f.end[a]]/p.later)
+		if f.end[a] == 0 { // of all that ended long after their caller
+			fits = 1e-3
+		}
+		for o := range ordinals {
+			if f.stop[a][o] = 1; !f.open {
+				f.stop[a][o] = (1 - p.more(o, j)) * fits
+			}
+		}
+	}
+	for k, q := range f.pairs {
+		i, j := f.at[q.a], f.at[q.b]
+		for o := range ordinals {
+			f.next[k][o] = p.more(o, i) * min(mostGain, p.waitOf(o, i).at[q.bin]/c.rest[j])
+		}
+	}
 }
 
 func ended(end uint8) int {
@@ -144,21 +162,21 @@ func ended(end uint8) int {
 func (c *chains) sum(f *family) {
 	n := len(f.at)
 	for b := range n {
-		c.ahead[b] = [ordinals]float64{c.leads(f, b) * f.take[b]}
+		c.ahead[b] = [ordinals]float64{f.lead[b] * f.take[b]}
 	}
-	for _, q := range f.pairs {
+	for k, q := range f.pairs {
 		for o := range ordinals {
 			if v := c.ahead[q.a][o]; v > 0 {
-				c.ahead[q.b][min(o+1, ordinals-1)] += v * c.goesOn(f, q, o) * f.take[q.b]
+				c.ahead[q.b][min(o+1, ordinals-1)] += v * f.next[k][o] * f.take[q.b]
 			}
 		}
 	}
-	c.whole = 1 - min(0.995, c.p.lead[c.p.routes[f.k]])
+	c.whole = f.none
 	for a := range n {
 		for o := range ordinals {
 			c.back[a][o] = 0
 			if c.ahead[a][o] > 0 {
-				c.back[a][o] = c.stops(f, a, o)
+				c.back[a][o] = f.stop[a][o]
 				c.whole += c.ahead[a][o] * c.back[a][o]
 			}
 		}
@@ -168,7 +186,7 @@ func (c *chains) sum(f *family) {
 		q := f.pairs[k]
 		for o := range ordinals {
 			if c.ahead[q.a][o] > 0 {
-				c.back[q.a][o] += c.goesOn(f, q, o) * f.take[q.b] * c.back[q.b][min(o+1, ordinals-1)]
+				c.back[q.a][o] += f.next[k][o] * f.take[q.b] * c.back[q.b][min(o+1, ordinals-1)]
 			}
 		}
 	}
@@ -219,39 +237,36 @@ func (c *chains) listen(f *family) {
 // study is what a round of learning counts.
 func (c *chains) study(fams []family) {
 	p := c.p
-	var start density
-	var finish [2]density
-	var t lesson
-	led, could := make([]float64, len(p.lead)), make([]float64, len(p.lead))
+	t := c.lesson()
 	for x := range fams {
 		f := &fams[x]
 		c.listen(f)
 		c.sum(f)
 		r := p.routes[f.k]
-		could[r]++
-		led[r] += 1 - (1-min(0.995, p.lead[r]))/c.whole
+		c.countCaller(t, fams, x)
+		t.led[r] += 1 - f.none/c.whole
 		for a, j := range f.at {
-			start.mass[f.start[a]] += c.ahead[a][0] * c.back[a][0] / c.whole
+			t.start.mass[f.start[a]] += c.ahead[a][0] * c.back[a][0] / c.whole
 			for o, v := range c.ahead[a] {
 				if v == 0 {
 					continue
 				}
-				last := v * c.stops(f, a, o) / c.whole
+				last := v * f.stop[a][o] / c.whole
 				if !f.open {
-					finish[ended(p.end[j])].mass[f.end[a]] += last
+					t.last[ended(p.end[j])].mass[f.end[a]] += last
 					t.ended[o][p.end[j]] += v * c.back[a][o] / c.whole
 				} else {
 					t.ended[o][p.end[j]] += v*c.back[a][o]/c.whole - last
 				}
 			}
 		}
-		for _, q := range f.pairs {
+		for k, q := range f.pairs {
 			i := f.at[q.a]
 			for o, v := range c.ahead[q.a] {
 				if v == 0 {
 					continue
 				}
-				m := v * c.goesOn(f, q, o) * f.take[q.b] * c.back[q.b][min(o+1, ordinals-1)] / c.whole
+				m := v * f.next[k][o] * f.take[q.b] * c.back[q.b][min(o+1, ordinals-1)] / c.whole
 				t.more[o][p.end[i]] += m
 				if p.end[i] == endBusy {
 					t.wait[wait0].mass[q.bin] += m
@@ -261,23 +276,53 @@ func (c *chains) study(fams []family) {
 			}
 		}
 	}
-	p.start.mass = start.mass
+	c.learn(t)
+}
+
+// chainLesson is what is counted of chains.
+type chainLesson struct {
+	lesson
+	last       [2]density // finish
+	led, could []float64  // callers, by route
+}
+
+func (c *chains) lesson() *chainLesson {
+	n := len(c.p.lead)
+	return &chainLesson{led: make([]float64, n), could: make([]float64, n)}
+}
+
+// countCaller counts a family, and those before it who made nothing for certain.
+func (c *chains) countCaller(t *chainLesson, fams []family, x int) {
+	t.could[c.p.routes[fams[x].k]]++
+	if x == 0 || fams[x].k > fams[x-1].k+200 { // of two samples
+		return
+	}
+	for k := fams[x-1].k + 1; k < fams[x].k; k++ {
+		t.could[c.p.routes[k]]++
+	}
+}
+
+// learn takes over what was counted.
+func (c *chains) learn(t *chainLesson) {
+	p := c.p
+	p.start.mass = t.start.mass
 	p.start.trust(&p.usually)
 	p.start.smooth()
-	for e := range finish {
+	for e := range t.last {
+		t.last[e].mass[0] = 0
 		if e == 0 {
-			finish[e].trust(&p.ending)
+			t.last[e].trust(&p.ending)
 		}
 		for b, m := range c.usual.mass {
-			finish[e].mass[b] += 0.02 * m
+			t.last[e].mass[b] += 0.02 * m
 		}
-		c.finish[e].mass = finish[e].mass
+		c.finish[e].mass = t.last[e].mass
 		c.finish[e].smooth()
 	}
-	p.learnWaits(&t)
+	p.learnWaits(&t.lesson)
 	for r := range p.lead {
-		if could[r] > 0 {
-			p.lead[r] = (led[r] + 0.5) / (could[r] + 1)
+		if t.could[r] > 0 {
+			p.lead[r] = (t.led[r] + 0.5) / (t.could[r] + 1)
 		}
 	}
 }

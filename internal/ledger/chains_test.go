@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -150,42 +151,74 @@ func (t *marks) String() string {
 	return s
 }
 
+// soaks tells whether there is time for long tables (make soak).
+func soaks() bool { return os.Getenv("CHAOSCTL_SOAK") != "" }
+
+// seeds is how many seeds a table is run with.
+func seeds() uint64 {
+	if soaks() {
+		return 4
+	}
+	return 1
+}
+
+// TestOverlapping has calls overlap whose attempts have no id in common: what is said to
+// be sure must be right as often as that, and nothing wrong may be read of it.
 func TestOverlapping(t *testing.T) {
 	fixed, double := exponentially(100, 1), exponentially(50, 2)
+	var all marks
+	served, overlaps := []float64{20}, []float64{0.5, 2}
+	if soaks() {
+		served, overlaps = []float64{1, 20}, []float64{0.5, 2, 4}
+	}
 	for _, c := range []struct {
-		name string
-		wait func(int, *rand.Rand) float64
-		sum  float64 // ms of all waits of four attempts
+		name   string
+		wait   func(int, *rand.Rand) float64
+		sum    float64 // ms of all waits of four attempts
+		kind   experiment.SpacingKind
+		jitter bool
 	}{
-		{"fixed", fixed, 300}, {"exponential", double, 350}, {"jitter", spreadBy(double, 0.5, 1.5), 350}, {"full jitter", spreadBy(double, 0, 2), 350},
+		{"fixed", fixed, 300, experiment.SpacingFixed, false},
+		{"exponential", double, 350, experiment.SpacingExponential, false},
+		{"jitter", spreadBy(double, 0.5, 1.5), 350, experiment.SpacingExponential, true},
+		{"full jitter", spreadBy(double, 0, 2), 350, experiment.SpacingExponential, true},
 	} {
-		for _, serves := range []float64{1, 20} {
-			for _, overlap := range []float64{0.5, 1, 2, 3, 4} {
-				for _, hurt := range []float64{4, 20} {
-					name := fmt.Sprintf("%s %v ms overlap %v, %v s", c.name, serves, overlap, hurt)
-					t.Run(name, func(t *testing.T) {
-						var total marks
-						kinds, tries := map[string]int{}, map[string]int{}
-						for seed := range uint64(6) {
-							rate := overlap / (c.sum + 2*serves) * 1000
-							v, truth := overlapping{seed: seed, rate: rate, steady: max(2, 12/rate), hurt: max(hurt, 20/rate), tries: 4, wait: c.wait, serves: serves}.view()
-							total.add(v, truth)
-							b := experiment.EdgeBehaviour{Edge: "front -> back"}
-							v.retries(v.EdgeOf(b.Edge), &b)
-							k, n := "unknown", "unknown"
-							if b.Spacing.Known {
-								k = fmt.Sprintf("%s jitter=%v", b.Spacing.Kind, b.Spacing.Jitter)
-							}
-							if b.Tries.Known {
-								n = fmt.Sprintf("%d %v", b.Tries.Most, b.Tries.Endless)
-							}
-							kinds[k]++
-							tries[n]++
+		for _, serves := range served {
+			for _, overlap := range overlaps {
+				t.Run(fmt.Sprintf("%s, served in %v ms, %v at a time", c.name, serves, overlap), func(t *testing.T) {
+					var m marks
+					for seed := range seeds() {
+						rate := overlap / (c.sum + 2*serves) * 1000
+						v, truth := overlapping{seed: seed, rate: rate, steady: max(2, 12/rate), hurt: max(4, 20/rate), tries: 4, wait: c.wait, serves: serves}.view()
+						m.add(v, truth)
+						all.add(v, truth)
+						b := experiment.EdgeBehaviour{Edge: "front -> back"}
+						v.retries(v.EdgeOf(b.Edge), &b)
+						if b.Tries.Known && (b.Tries.Most != 4 || b.Tries.Endless) {
+							t.Errorf("seed %d: tries %+v", seed, b.Tries)
 						}
-						t.Logf("%s  %v %v", &total, kinds, tries)
-					})
-				}
+						if b.Spacing.Known && (b.Spacing.Kind != c.kind || b.Spacing.Jitter != c.jitter) {
+							t.Errorf("seed %d: spacing %+v", seed, b.Spacing)
+						}
+						if overlap <= 2 && !c.jitter && (!b.Tries.Known || !b.Spacing.Known) {
+							t.Errorf("seed %d: unknown: %s, %s", seed, b.Tries.Why, b.Spacing.Why)
+						}
+					}
+					if right := m.right / m.attempts; !c.jitter && right < 0.92 {
+						t.Errorf("%.3f of the attempts are right", right)
+					}
+					t.Log(&m)
+				})
 			}
 		}
 	}
+	for _, b := range all.bins {
+		if b[0] >= 40 && b[2] < b[1]-0.1*b[0] {
+			t.Errorf("of %v calls said to be right to %.2f, %.2f are", b[0], b[1]/b[0], b[2]/b[0])
+		}
+	}
+	if all.sureRight < all.saidS-0.05*all.sure {
+		t.Errorf("of the sure calls %.3f are right, said %.3f", all.sureRight/all.sure, all.saidS/all.sure)
+	}
+	t.Log(&all)
 }

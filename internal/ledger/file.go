@@ -119,7 +119,8 @@ func Peek(path string) (Info, error) {
 // Scan hands each exchange of a ledger file to f, in the order of their numbers, until
 // f returns an error, which it returns. An exchange is valid until f returns: f must
 // keep nothing of it that is not a plain value or text. What a killed process left is
-// read as far as it is whole; what cannot be read is an error that wraps ErrNoLedger.
+// read as far as it is whole, and chunks that are damaged are left out; what cannot be
+// read at all is an error that wraps ErrNoLedger.
 func Scan(path string, f func(*experiment.Exchange) error) error {
 	_, err := walk(path, f)
 	return err
@@ -159,7 +160,9 @@ func readLedger(r io.Reader, f func(*experiment.Exchange) error) (Info, error) {
 	d := newDecoder(info.Base)
 	for {
 		info.Bytes += frameHead + int64(len(payload))
-		if payload, err = nextFrame(in, payload); err != nil {
+		if payload, err = nextFrame(in, payload); err == errFlipped {
+			continue
+		} else if err != nil {
 			return info, brokenOff(err)
 		}
 		switch payload[0] {
@@ -188,8 +191,12 @@ func readLedger(r io.Reader, f func(*experiment.Exchange) error) (Info, error) {
 	}
 }
 
-// errTorn ends a file before its ending.
-var errTorn = errors.New("it breaks off")
+var (
+	// errTorn ends a file before its ending.
+	errTorn = errors.New("it breaks off")
+	// errFlipped is of a frame that is whole, and not what was written.
+	errFlipped = errors.New("it is damaged")
+)
 
 // brokenOff makes no error of a file that breaks off.
 func brokenOff(err error) error {
@@ -217,7 +224,7 @@ func nextFrame(in io.Reader, buf []byte) ([]byte, error) {
 		return nil, afterEOF(err)
 	}
 	if crc32.Checksum(buf, castagnoli) != binary.LittleEndian.Uint32(head[4:]) {
-		return nil, errTorn
+		return buf, errFlipped
 	}
 	return buf, nil
 }

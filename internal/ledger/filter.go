@@ -107,7 +107,7 @@ func (c *queryCompiler) name(field, want string, known []string, of func(*experi
 var (
 	statusWord = regexp.MustCompile(`^[1-5]([0-9]{2}|xx)$`)
 	grpcWord   = regexp.MustCompile(`^grpc[ -]?([0-9]{1,3})$`)
-	classWords = []string{"timeout", "reset", "refused", "closed", "dns", "truncated", "overrun", "other"}
+	classWords = []string{"timeout", "reset", "refused", "closed", "dns", "truncated", "overrun", "other", "ended"}
 )
 
 func (c *queryCompiler) outcome(text string) {

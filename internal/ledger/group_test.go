@@ -198,7 +198,7 @@ func TestGroupByStatistics(t *testing.T) {
 				s.secs = 18
 			}
 			s.noise = 1 * ms
-			for s.seed = range uint64(2) {
+			for s.seed = range seeds() {
 				all, prev, parent, run := s.play()
 				began := time.Now()
 				v := Look(NewBook(all), run)

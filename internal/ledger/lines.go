@@ -147,7 +147,10 @@ func outcomeOf(x *experiment.Exchange) (word string, failed bool) {
 		}
 		return strconv.Itoa(x.Status), !x.OK
 	}
-	e := Entry{Status: int16(min(max(x.Status, 0), 999)), GRPC: NoGRPC, Cut: x.Cut}
+	e := Entry{Status: int16(min(max(x.Status, 0), 999)), GRPC: NoGRPC, Cut: x.Cut, Flow: -1, Route: -1}
+	if x.Method != "" {
+		e.Route = 0 // which one does not matter
+	}
 	if x.GRPC != nil {
 		e.GRPC = int16(min(max(*x.GRPC, -1), 999))
 	}

@@ -2,7 +2,11 @@ package ledger
 
 import (
 	"cmp"
+	"fmt"
+	"hash/fnv"
+	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/chaosctl/chaosctl/experiment"
@@ -25,14 +29,29 @@ const (
 	headShare = 0.7
 	// mostHashes is how many different answers are told apart.
 	mostHashes = 50_000
+	// mostTexts is how many bytes of different paths and queries are kept.
+	mostTexts = 16 << 20
+	// pathKept is how much of a further path is.
+	pathKept = 24
 )
+
+// abridge makes a path and a query short, and those that differ still differ.
+func abridge(x *experiment.Exchange) {
+	if len(x.Path)+len(x.Query) <= 2*pathKept {
+		return
+	}
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, x.Path+"?"+x.Query) // never fails
+	x.Path, x.Query = fmt.Sprintf("%s…%016x", strings.ToValidUTF8(x.Path[:min(len(x.Path), pathKept)], ""), h.Sum64()), ""
+}
 
 // Load reads the book of a ledger file, with most exchanges at most; 0 is MostJudged.
 // If there are more, each of the windows keeps its beginning and its end, as much of
 // them as there is room for, so that calls stay whole but for those on a border;
 // windows that need little leave their share to the others. What was left out is
 // Book.Holes and is counted in Book.Missing, with what was lost. Of more than 50,000
-// different answers of the traffic, the further ones are known without their hash.
+// different answers of the traffic, the further ones are known without their hash, and
+// of more than 16 MiB of different paths and queries, the further ones by their beginning.
 func Load(path string, most int, windows ...experiment.Window) (*Book, error) {
 	if most <= 0 {
 		most = MostJudged
@@ -42,7 +61,7 @@ func Load(path string, most int, windows ...experiment.Window) (*Book, error) {
 		return nil, err
 	}
 	all := int(min(info.Exchanges+info.Requests, 1<<40))
-	b := &Book{Base: info.Base, Missing: info.Lost}
+	b := &Book{Base: info.Base, Missing: info.Lost, Read: info.Exchanges + info.Requests}
 	var keep, holes []stretch
 	if all > most {
 		if keep, holes, err = choose(path, info, most, windows); err != nil {
@@ -50,7 +69,7 @@ func Load(path string, most int, windows ...experiment.Window) (*Book, error) {
 		}
 	}
 	b.Entries = make([]Entry, 0, min(all, most))
-	hashes := map[experiment.Digest]struct{}{}
+	hashes, texts := map[experiment.Digest]struct{}{}, 0
 	err = Scan(path, func(x *experiment.Exchange) error {
 		if all > most && !heldBy(keep, info.Base.Add(time.Duration(slotOf(info.Base, x.Start))*slotTime)) || len(b.Entries) >= most {
 			b.Missing++
@@ -61,6 +80,11 @@ func Load(path string, most int, windows ...experiment.Window) (*Book, error) {
 				x.Answer.Hash, x.Answer.Size = experiment.Digest{}, 0
 			} else {
 				hashes[x.Answer.Hash] = struct{}{}
+			}
+		}
+		if _, known := b.routes[Route{x.Method, x.Path, x.Query}]; !known {
+			if texts += len(x.Path) + len(x.Query); texts > mostTexts {
+				abridge(x)
 			}
 		}
 		b.Add(x)

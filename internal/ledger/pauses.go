@@ -267,9 +267,9 @@ func (w *watch) blame(p *pause, before *pause) bool {
 	if before != nil {
 		since = before.next
 	}
-	to := w.endsBy(p.first + startLag)
-	from := w.endsBy(w.efforts[p.before].start)
-	for from > 0 && w.efforts[w.ends[from-1]].end > w.efforts[p.before].start-startLag {
+	to, began := w.endsBy(p.first+startLag), w.decided(p.before)
+	from := w.endsBy(began)
+	for from > 0 && w.efforts[w.ends[from-1]].end > began-startLag {
 		from--
 	}
 	if from == to && from > 0 {
@@ -289,6 +289,26 @@ func (w *watch) blame(p *pause, before *pause) bool {
 	}
 	p.chosen = (len(p.causes) - 1) / 2
 	return len(p.causes) > 0
+}
+
+// decided is when the caller let an effort through at the earliest: when it began, or, if
+// several began at the same moment although they were not asked for then, when the first of
+// them did. A machine that stood still lets them all through before it sees one end.
+func (w *watch) decided(i int) time.Duration {
+	const several, moment = 4, 3 * time.Millisecond
+	a := w.askers.asks
+	if len(a) < 2 {
+		return w.efforts[i].start
+	}
+	gap := min(moment, (a[len(a)-1].start-a[0].start)/time.Duration(4*len(a)))
+	first := i
+	for first > 0 && w.efforts[first].start-w.efforts[first-1].start <= gap {
+		first--
+	}
+	if i-first+1 < several {
+		return w.efforts[i].start
+	}
+	return w.efforts[first].start
 }
 
 // failuresBefore counts the failures in a row before the end k, of efforts from since on;

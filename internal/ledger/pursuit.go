@@ -125,13 +125,18 @@ func (v *View) callerOf(edge int32) *caller {
 // collect takes the calls, without those that a clock makes.
 func (c *caller) collect() {
 	v, sum := c.v, 0.0
-	polled := c.polled()
+	polled, repeated := c.polled(), c.repeated()
 	for i := range v.Calls {
 		call := &v.Calls[i]
 		if call.Edge != c.edge || len(call.Attempts) == 0 || v.Entries[call.Attempts[0]].Route < 0 || v.Entries[call.Attempts[0]].Flow >= 0 {
 			continue
 		}
-		if polled[v.Entries[call.Attempts[0]].Key] && call.By == experiment.ByBody {
+		route := v.Entries[call.Attempts[0]].Route
+		if polled[route] && call.By == experiment.ByBody {
+			continue
+		}
+		if repeated[route] && call.By != experiment.ByBody {
+			c.unsure++
 			continue
 		}
 		p := pursuit{call: call, tries: make([]*Entry, 0, len(call.Attempts)), open: call.Sure < sureCall}
@@ -157,38 +162,77 @@ func (c *caller) collect() {
 // belongs tells whether an attempt is sure enough to belong to the first of its call.
 func (v *View) belongs(i int32) bool { return len(v.right) > 0 && v.right[i] >= sureCall }
 
-// polled are the keys of requests that come by the clock, whether the one before failed
-// or not: health checks, refreshes. What follows upon a failure there is no retry.
-func (c *caller) polled() map[uint64]bool {
+// repeated are the routes that are asked for several times with one id although nothing
+// failed: the same request in parallel, or for each of many items. Which of them would be
+// a retry no id tells.
+func (c *caller) repeated() map[int32]bool {
+	good := map[uint64]int{} // exchanges by key
+	type count struct{ keys, again int }
+	all := map[int32]*count{}
+	for i := range c.v.Entries {
+		e := &c.v.Entries[i]
+		if e.Edge != c.edge || e.Flow >= 0 || e.Key == 0 || e.Keying() == experiment.ByBody || e.Failed() || e.Refused() {
+			continue
+		}
+		if s := c.v.SpanAt(e.Start); s == nil || s.Stage != experiment.StageSteady {
+			continue
+		}
+		r := all[e.Route]
+		if r == nil {
+			r = &count{}
+			all[e.Route] = r
+		}
+		switch good[e.Key]++; good[e.Key] {
+		case 1:
+			r.keys++
+		case 2:
+			r.again++
+		}
+	}
+	repeated := map[int32]bool{}
+	for route, r := range all {
+		repeated[route] = r.again*5 > r.keys
+	}
+	return repeated
+}
+
+// polled are the routes of requests that come by the clock, whether the one before
+// failed or not: health checks, refreshes, batches. What follows upon a failure there is
+// no retry.
+func (c *caller) polled() map[int32]bool {
 	type rhythm struct {
-		last     *Entry
 		ok, fail []time.Duration
 	}
-	all := map[uint64]*rhythm{}
+	all := map[int32]*rhythm{}
+	before := map[uint64]*Entry{} // by key
 	for i := range c.v.Entries {
 		e := &c.v.Entries[i]
 		if e.Edge != c.edge || e.Flow >= 0 || e.Key == 0 || e.Keying() != experiment.ByBody || c.v.Parent[i] >= 0 {
 			continue
 		}
-		r := all[e.Key]
-		if r == nil {
-			all[e.Key] = &rhythm{last: e}
+		last := before[e.Key]
+		before[e.Key] = e
+		if last == nil {
 			continue
 		}
-		if gap := e.Start - r.last.Start; r.last.Failed() || r.last.Refused() {
+		r := all[e.Route]
+		if r == nil {
+			r = &rhythm{}
+			all[e.Route] = r
+		}
+		if gap := e.Start - last.Start; last.Failed() || last.Refused() {
 			r.fail = append(r.fail, gap)
 		} else {
 			r.ok = append(r.ok, gap)
 		}
-		r.last = e
 	}
-	polled := map[uint64]bool{}
-	for key, r := range all {
+	polled := map[int32]bool{}
+	for route, r := range all {
 		if len(r.ok) < 3 || len(r.fail) < 2 {
 			continue
 		}
 		ok, fail := middle(r.ok), middle(r.fail)
-		polled[key] = ok >= 100*time.Millisecond && fail > ok*4/5 && fail < ok*5/4
+		polled[route] = ok >= 20*time.Millisecond && fail > ok*4/5 && fail < ok*5/4
 	}
 	return polled
 }

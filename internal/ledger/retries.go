@@ -70,6 +70,9 @@ func (c *caller) tries() experiment.Tries {
 	if len(gaveUp) < fewCalls {
 		return experiment.Tries{Finding: experiment.Finding{Samples: len(gaveUp), Why: c.tooFew(len(gaveUp), cut, most)}}
 	}
+	if why := c.unfair(); why != "" {
+		return experiment.Tries{Finding: experiment.Finding{Samples: len(gaveUp), Why: why}}
+	}
 	t := experiment.Tries{Counts: counts(gaveUp)}
 	least := uint64(max(2, len(gaveUp)/20))
 	for i, n := range t.Counts {

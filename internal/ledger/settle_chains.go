@@ -35,17 +35,19 @@ func (c *chains) solve() {
 	first := keep()
 	var best idea
 	most := math.Inf(-1)
-	for try := range 3 {
+	for try := range ideas {
 		use(&first)
 		c.forget()
 		c.imagine(try)
 		for range studies {
+			c.weighAll(sample)
 			for _, fams := range sample {
 				c.agree(fams, agreeing)
 			}
 			c.study(slices.Concat(sample...))
 		}
 		worth := 0.0
+		c.weighAll(sample)
 		for _, fams := range sample {
 			worth += c.decide(fams, nil)
 		}
@@ -56,28 +58,9 @@ func (c *chains) solve() {
 	use(&best)
 	c.doubt()
 	c.forget()
+	c.weighAll([][]family{c.fams})
 	c.agree(c.fams, agreement)
 	c.settle()
-}
-
-// imagine changes the first idea of the waits: as it is found by what stands out, any
-// that fit, and short ones.
-func (c *chains) imagine(try int) {
-	p := c.p
-	if try == 0 {
-		return
-	}
-	var any density
-	for b := below; b < binOf(p.longest); b++ {
-		any.mass[b] = 1
-		if try == 2 {
-			any.mass[b] = binWidth[b]
-		}
-	}
-	any.smooth()
-	for o := range p.wait {
-		p.wait[o] = any
-	}
 }
 
 // doubt takes back some of what was learned.
@@ -127,10 +110,10 @@ func (c *chains) best(f *family, free func(j int32) bool) path {
 	var at [mostWithin][ordinals]step
 	for b, j := range f.at {
 		if free(j) {
-			at[b][0] = step{c.leads(f, b) * f.take[b], -1}
+			at[b][0] = step{f.lead[b] * f.take[b], -1}
 		}
 	}
-	for _, q := range f.pairs {
+	for k, q := range f.pairs {
 		if !free(f.at[q.b]) {
 			continue
 		}
@@ -139,21 +122,20 @@ func (c *chains) best(f *family, free func(j int32) bool) path {
 				continue
 			}
 			n := min(o+1, ordinals-1)
-			if w := at[q.a][o].w * c.goesOn(f, q, o) * f.take[q.b]; w > at[q.b][n].w {
+			if w := at[q.a][o].w * f.next[k][o] * f.take[q.b]; w > at[q.b][n].w {
 				at[q.b][n] = step{w, int16(q.a)*ordinals + int16(o)}
 			}
 		}
 	}
-	found, last := path{f: f, p: 1 - min(0.995, c.p.lead[c.p.routes[f.k]])}, int16(-1)
-	none := found.p
+	found, last := path{f: f, p: f.none}, int16(-1)
 	for a := range f.at {
 		for o := range ordinals {
-			if w := at[a][o].w * c.stops(f, a, o); w > found.p {
+			if w := at[a][o].w * f.stop[a][o]; w > found.p {
 				found.p, last = w, int16(a)*ordinals+int16(o)
 			}
 		}
 	}
-	found.worth = math.Log(found.p / none)
+	found.worth = math.Log(found.p / f.none)
 	for ; last >= 0; last = at[last/ordinals][last%ordinals].from {
 		found.tries = append(found.tries, uint8(last/ordinals))
 		found.worth -= math.Log(f.take[last/ordinals])
@@ -216,42 +198,44 @@ func (c *chains) decide(fams []family, take func(path)) float64 {
 	return worth
 }
 
-// settle takes over what was decided.
+// weighAll takes over what was learned.
+func (c *chains) weighAll(some [][]family) {
+	for _, fams := range some {
+		for k := range fams {
+			c.weigh(&fams[k])
+		}
+	}
+}
+
+// settle takes over what was decided, and finds how sure that is.
 func (c *chains) settle() {
 	p := c.p
-	for j, i := range p.at {
-		p.g.prev[i].sure = float32(1 / (1 + c.wanted[j]))
-	}
+	w := c.walker()
 	c.decide(c.fams, func(b path) {
-		c.listen(b.f)
-		c.sum(b.f)
-		parent := 0.0
-		before := 1.0
-		w := 1.0
+		w.put(b)
 		prev := int32(-1)
-		for o, a := range b.tries {
-			n := min(o, ordinals-1)
-			if o == 0 {
-				w = c.leads(b.f, int(a)) * b.f.take[a]
-			} else {
-				k, _ := slices.BinarySearchFunc(b.f.pairs, [2]uint8{b.tries[o-1], a}, func(q pair, to [2]uint8) int {
-					if q.b != to[1] {
-						return int(q.b) - int(to[1])
-					}
-					return int(q.a) - int(to[0])
-				})
-				w *= c.goesOn(b.f, b.f.pairs[k], min(o-1, ordinals-1)) * b.f.take[a]
-			}
-			sure := min(before, w*c.back[a][n]/c.whole) // that the chain has these first ones
+		for _, a := range b.tries {
 			i := p.at[b.f.at[a]]
-			p.g.prev[i].prev, p.g.prev[i].sure = prev, float32(sure/max(1e-9, before))
-			if o == 0 {
-				parent = sure
-			}
-			before, prev = sure, i
+			p.g.prev[i].prev = prev
+			prev = i
 		}
-		p.g.prev[prev].kept = float32(min(1, b.p/max(1e-9, before)))
 		first := p.at[b.f.at[b.tries[0]]]
-		p.v.Parent[first], p.v.ParentSure[first] = p.above.at[b.f.k], float32(parent)
+		p.v.Parent[first] = p.above.at[b.f.k]
 	})
+	w.walk()
+	doubt := w.doubt()
+	for j, i := range p.at {
+		before := 1.0
+		if q := w.decided[j]; q >= 0 {
+			before = w.share(w.same[q])
+		}
+		p.g.prev[i].sure = float32(min(1, w.share(w.same[j])/max(1e-9, before)))
+		p.g.prev[i].kept = float32(min(1, w.share(w.whole[j])/max(1e-9, w.share(w.same[j]))))
+		if w.hard[j] {
+			p.g.prev[i].kept *= doubt
+		}
+		if p.v.Parent[i] >= 0 {
+			p.v.ParentSure[i] = float32(w.share(w.led[j]))
+		}
+	}
 }

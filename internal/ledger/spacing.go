@@ -45,6 +45,9 @@ func (c *caller) spacing(ignores bool) experiment.Spacing {
 	if overlaps >= fewWaitsEach && overlaps*2 > n {
 		return unknown("%d of %d attempts began before the one before had ended: they are hedged, not retried", overlaps, n)
 	}
+	if why := c.unfair(); why != "" {
+		return unknown("%s", why)
+	}
 	places := enough(all)
 	if len(places) == 0 {
 		return unknown("%s between attempts were seen, and %d after the same number of attempts are needed", countOf(n, "wait"), fewWaitsEach)

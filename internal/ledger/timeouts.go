@@ -84,6 +84,7 @@ func (c *caller) timeout() experiment.Timeout {
 func (c *caller) patience() patience {
 	w := patience{route: map[int32]int{}}
 	steady := map[int32]bool{} // routes where long waits are usual: nothing fails there
+	quick := map[int32]bool{}  // routes that were seen to be answered before anything was hurt
 	for i := range c.calls {
 		p := &c.calls[i]
 		for k, e := range p.tries {
@@ -97,15 +98,22 @@ func (c *caller) patience() patience {
 			}
 			waited, span := quiet(e), c.v.SpanAt(e.Start)
 			w.waited = max(w.waited, waited)
-			switch hurt := e.Hurt || span == nil || span.Stage == experiment.StageHurt; {
+			before := span == nil && len(c.v.Spans) > 0 && e.Start < c.v.Spans[0].From
+			switch hurt := e.Hurt || !before && (span == nil || span.Stage == experiment.StageHurt); {
 			case !hurt && waited >= LongWait/2:
 				steady[e.Route] = true
-			case hurt && waited >= LongWait:
+			case !hurt:
+				quick[e.Route] = quick[e.Route] || !e.Cut
+			case waited >= LongWait:
 				w.long = append(w.long, e)
 			}
 		}
 	}
-	w.long = slices.DeleteFunc(w.long, func(e *Entry) bool { return steady[e.Route] })
+	// What no fault was applied to and was answered well may be meant to take its time, as
+	// long polling is, unless such answers were seen to come quickly before.
+	w.long = slices.DeleteFunc(w.long, func(e *Entry) bool {
+		return steady[e.Route] || !e.Hurt && !e.Failed() && !quick[e.Route]
+	})
 	return w
 }
 

@@ -168,15 +168,18 @@ type calleeConn struct {
 	bad      error       // of reading
 	begins   string      // how the next request would begin, wrongly; empty if rightly
 	ours     atomic.Bool // if it is closed, then because an effect did without the rest of an answer
+	parked   atomic.Bool // the transport keeps it for the next request
 }
 
 // Close is called by the transport once the connection is of no more use, most
-// often because the callee has closed it.
+// often because the callee has closed it. A transport that does not keep it after an
+// answer, for reasons of its own, is ours: on a busy machine it hears too late that the
+// request was written.
 func (c *calleeConn) Close() error {
 	err := c.Conn.Close()
 	c.closed.Do(func() {
 		c.greet(2)
-		c.side.caller.left(c.ours.Load())
+		c.side.caller.left(c.ours.Load() || !c.parked.Load() && c.why(nil) == nil)
 		if c.freed != nil {
 			c.freed()
 		}

@@ -229,9 +229,15 @@ func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 				conn, before, reused = c, c.written.Load(), i.Reused || c.used
 				c.keepSlashes(req)
 				c.ours.Store(false)
+				c.parked.Store(false)
 				x.line = c
 			}
 			x.passDialled()
+		}
+		trace.PutIdleConn = func(err error) {
+			if conn != nil {
+				conn.parked.Store(err == nil)
+			}
 		}
 		resp, err := x.conn.callee.h1.RoundTrip(req.WithContext(httptrace.WithClientTrace(x.ctx, trace)))
 		if err == nil {

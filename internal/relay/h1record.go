@@ -170,6 +170,7 @@ func (n *h1Names) target(head []byte, req *h1Head) *h1Target {
 	if plain, err := url.PathUnescape(raw); err == nil {
 		t.path = plain
 	}
+	t.method, t.path = clipTo(t.method, methodKept), clipTo(t.path, pathKept)
 	if len(text) <= nameMost {
 		n.targets = keepName(n.targets, text, t)
 	}

@@ -3,6 +3,7 @@ package relay
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/chaosctl/chaosctl/experiment"
@@ -17,7 +18,7 @@ func (x *exchange) begin() {
 		r.Body = http.NoBody // as on HTTP/1
 	}
 	x.record = experiment.Exchange{
-		Edge: x.edge.edge.name, Conn: x.conn.id, Method: r.Method, Path: r.URL.Path, Start: time.Now(),
+		Edge: x.edge.edge.name, Conn: x.conn.id, Method: clipTo(r.Method, methodKept), Path: clipTo(r.URL.Path, pathKept), Start: time.Now(),
 		TraceID: traceID(r.Header.Get("Traceparent")),
 		Proto:   r.Proto, Host: clip(r.Host), Query: redactQuery(r.URL.RawQuery),
 		Cut: true, // until it was answered whole
@@ -141,6 +142,19 @@ func dash[T string | []byte](s T, i int) int {
 }
 
 func clip(s string) string { return s[:min(len(s), 256)] }
+
+const (
+	methodKept = 32   // bytes of a method that are told
+	pathKept   = 1024 // of a path; as many as of a query
+)
+
+// clipTo is the beginning of a text of its own, and says so.
+func clipTo(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
 
 // redactQuery masks the values of parameters that look secret by their names.
 func redactQuery(raw string) string { return experiment.RedactQuery(raw) }

@@ -68,7 +68,7 @@ func glimpse(b *experiment.EdgeBehaviour) []labelled {
 		if k.Seen {
 			breaker.Text = "opened"
 			if k.OpensAfter > 0 {
-				breaker.Text += " after " + plural(whole(k.OpensAfter), "failure") + " in a row"
+				breaker.Text += failures(k)
 			}
 			switch breakerEnd(k) {
 			case closedAgain:
@@ -225,7 +225,7 @@ func (c *caller) breaker(b *experiment.Breaker) {
 	default:
 		text := "stopped calling"
 		if b.OpensAfter > 0 {
-			text += " after " + plural(whole(b.OpensAfter), "failure") + " in a row"
+			text += failures(b)
 		}
 		text += " (its circuit breaker opened)"
 		switch breakerEnd(b) {
@@ -248,6 +248,17 @@ const (
 	closedAgain
 	staysOpen
 )
+
+// failures is what made a breaker open.
+func failures(b *experiment.Breaker) string {
+	switch b.Unit {
+	case "calls":
+		return " after " + plural(whole(b.OpensAfter), "failed call") + " in a row"
+	case "attempts":
+		return " after " + plural(whole(b.OpensAfter), "failed attempt") + " in a row"
+	}
+	return " after " + plural(whole(b.OpensAfter), "failure") + " in a row"
+}
 
 // breakerEnd tells whether a breaker closed after the lift.
 func breakerEnd(b *experiment.Breaker) ending {

@@ -142,7 +142,7 @@ func breakerValue(b *experiment.Breaker) string {
 	}
 	text := "opens"
 	if b.OpensAfter > 0 {
-		text += " after " + plural(whole(b.OpensAfter), "failure") + " in a row"
+		text += failures(b)
 	}
 	if s := 100 * b.ShareBefore; s >= 50 && s <= 100 {
 		text += fmt.Sprintf(" (%.0f%% of calls before it failed)", s)

@@ -14,6 +14,9 @@ import (
 // after which common servers close theirs, to stay out of that race.
 const idle = 4 * time.Second
 
+// smallBuffer is for heads; most bodies do not pass through it.
+const smallBuffer = 2 << 10
+
 // client sends requests of one flow, over connections it keeps.
 type client struct{ transport *http.Transport }
 
@@ -33,6 +36,8 @@ func newClient(most int, secure *tls.Config) *client {
 		IdleConnTimeout:     idle,
 		DisableCompression:  true,
 		TLSClientConfig:     secure,
+		ReadBufferSize:      smallBuffer, // there may be thousands
+		WriteBufferSize:     smallBuffer,
 	}}
 }
 

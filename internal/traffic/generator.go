@@ -174,7 +174,7 @@ func (g *Generator) overrun(i uint64) {
 }
 
 func (g *Generator) work() {
-	w := &worker{Generator: g, buffer: make([]byte, 16<<10)}
+	w := &worker{Generator: g}
 	for i := range g.jobs {
 		w.send(i)
 		g.flying.Add(-1)
@@ -184,9 +184,12 @@ func (g *Generator) work() {
 // worker sends one request at a time.
 type worker struct {
 	*Generator
-	buffer []byte
-	body   reader
+	body reader
 }
+
+// buffers are lent to who reads an answer: most workers only wait, and there may be
+// thousands.
+var buffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
 
 func (w *worker) send(i uint64) {
 	intended := w.start(i)
@@ -241,10 +244,12 @@ func (w *worker) exchange(ctx context.Context, i uint64) (a answered) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return a // what follows is no answer any more
 	}
+	buffer := buffers.Get().(*[16 << 10]byte)
+	defer buffers.Put(buffer)
 	for {
-		n, err := resp.Body.Read(w.buffer)
+		n, err := resp.Body.Read(buffer[:])
 		if w.watch != nil {
-			w.body.take(w.buffer[:n])
+			w.body.take(buffer[:n])
 		}
 		switch {
 		case err == nil:
