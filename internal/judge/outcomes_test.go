@@ -220,7 +220,7 @@ func TestOutcomes(t *testing.T) {
 			return reply{200, 10 * ms, fixed, []child{{"front -> back", 200, 5 * ms, false, 0}}}
 		}},
 	} {
-		for seed := range uint64(3) {
+		for seed := range simSeeds() {
 			s := newSim(seed, "front -> back")
 			s.flow("visit", "front", tc.given)
 			r := s.judge()
@@ -256,7 +256,7 @@ func TestOutcomes(t *testing.T) {
 func TestCascade(t *testing.T) {
 	for _, traced := range []bool{true, false} {
 		for _, shared := range []bool{true, false} {
-			for seed := range uint64(3) {
+			for seed := range simSeeds() {
 				s := newSim(seed, "front -> back")
 				s.traced = traced
 				s.flow("needs", "front", one(func(i int) reply {
@@ -370,7 +370,7 @@ func TestRecoveryShapes(t *testing.T) {
 			return fine
 		}, experiment.RecoveryBroken, -1, true},
 	} {
-		for seed := range uint64(3) {
+		for seed := range simSeeds() {
 			s := newSim(seed, "front -> back")
 			if tc.gates != nil {
 				tc.gates(s.run.Recovery)
@@ -466,4 +466,12 @@ func TestNoCascadeInDoubt(t *testing.T) {
 			t.Errorf("%s: %+v, %v", tc.name, w, r.Outcomes[0].Windows[1].Counts)
 		}
 	}
+}
+
+// simSeeds is how often a simulation is run, each time with another seed.
+func simSeeds() uint64 {
+	if raceOn {
+		return 1
+	}
+	return 3
 }

@@ -106,6 +106,10 @@ func givenUp(_ int, x *experiment.Exchange) {
 }
 
 func TestRetriesAreNamedByWhatIsWrongWithThem(t *testing.T) {
+	seeds := uint64(6)
+	if raceOn {
+		seeds = 1
+	}
 	good := jittering(100 * time.Millisecond)
 	asking := func(_ int, x *experiment.Exchange) { x.Status, x.RetryAfter = 429, fault.Duration(time.Second) }
 	code := func(n int) func(int, *experiment.Exchange) {
@@ -151,7 +155,7 @@ func TestRetriesAreNamedByWhatIsWrongWithThem(t *testing.T) {
 		{"seen too short", habits{attempts: 1, hang: 4 * time.Second}, "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			for seed := range uint64(6) {
+			for seed := range seeds {
 				found := tc.habits.weaknessesOf(seed)
 				var kinds []string
 				for _, w := range found {

@@ -168,7 +168,10 @@ func TestOverlapping(t *testing.T) {
 	fixed, double := exponentially(100, 1), exponentially(50, 2)
 	var all marks
 	served, overlaps := []float64{20}, []float64{0.5, 2}
-	if soaks() {
+	switch {
+	case raceOn:
+		overlaps = []float64{0.5}
+	case soaks():
 		served, overlaps = []float64{1, 20}, []float64{0.5, 2, 4}
 	}
 	for _, c := range []struct {
