@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from types import TracebackType
@@ -273,6 +274,14 @@ class Chaos:
     def report(self, run: str, format: str = "html") -> bytes:
         """Render a run as html, junit, markdown, json or text."""
         return self._wire.fetch("GET", f"/v1/runs/{quote(run, safe='')}/report?" + urlencode({"format": format}))[1]
+
+    def ledger(self, run: str, **only: Union[str, int, bool]) -> List[Dict[str, Any]]:
+        """What passed the edges in a run, an entry for each exchange: all of them, or
+        only those that fit, as in ledger(run, edge="api -> auth", failed=True, limit=20).
+        The names are those of `chaosctl ledger`; with calls=True an entry is a call."""
+        query = {name: str(value).lower() if isinstance(value, bool) else value for name, value in only.items()}
+        lines = self._wire.fetch("GET", f"/v1/runs/{quote(run, safe='')}/ledger?" + urlencode(query))[1]
+        return [json.loads(line) for line in lines.splitlines() if line]
 
     def _lift(self, id: str) -> InForce:
         return self._wire.read(InForce.of, "DELETE", "/v1/faults/" + quote(id, safe=""))

@@ -29,7 +29,7 @@ CALLED = {
     "health": "Chaos.health", "status": "Chaos.status", "topology": "Chaos.topology", "kinds": "Chaos.kinds",
     "faults": "Chaos.faults", "inject": "Chaos.inject", "fault": "Injection.refresh", "lift": "Chaos.lift",
     "halt": "Chaos.halt", "plan": "Chaos.plan", "runs": "Chaos.runs", "startRun": "Chaos.start_run", "run": "Run.record",
-    "abortRun": "Run.abort", "keepAlive": "Run.wait", "report": "Chaos.report",
+    "abortRun": "Run.abort", "keepAlive": "Run.wait", "report": "Chaos.report", "ledger": "Chaos.ledger",
     "connections": "Chaos.connections", "closeConnection": "Chaos.close_connection",
 }  # fmt: skip
 LEFT_OUT = {"events", "metrics", "openAPI", "openAPIYAML"}

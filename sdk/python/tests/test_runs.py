@@ -47,6 +47,12 @@ class TestRuns(Served):
         self.assertEqual(record.raw["injections"][0]["state"], "lifted")
         self.assertIn(record.id, [r.id for r in self.chaos.runs()])
         self.assertIn(b"<testsuite", self.chaos.report(record.id, "junit"))
+        entries = self.chaos.ledger(record.id)
+        self.assertEqual([e["no"] for e in entries], sorted(e["no"] for e in entries))
+        self.assertEqual(self.chaos.ledger(record.id, limit=2), entries[:2])
+        self.assertLess(len(self.chaos.ledger(record.id, hurt=True)), len(entries))
+        with self.assertRaises(chaosctl.ChaosError):
+            self.chaos.ledger(record.id, no="many")
 
     def test_fail_is_an_assertion(self) -> None:
         ill = json.loads(json.dumps(SHORT))
