@@ -9,13 +9,14 @@ func (v *View) Behaviours() []experiment.EdgeBehaviour {
 	for i := range v.Edges {
 		b := experiment.EdgeBehaviour{Edge: v.Edges[i].Name}
 		edge := int32(i)
-		v.figures(edge, &b)       // grouping.go: Grouping, Windows
-		v.retries(edge, &b)       // retries.go: Tries, Spacing, Timeout, Retried, RetryAfter
-		v.breaker(edge, &b)       // breaker.go: Breaker
-		v.amplification(edge, &b) // amplification.go: Amplification
-		v.inversion(edge, &b)     // inversion.go: Inversion
-		v.fallback(edge, &b)      // fallback.go: Fallback
-		v.healthCheck(edge, &b)   // health.go: HealthCheck
+		v.figures(edge, &b) // grouping.go: Grouping, Windows
+		v.retries(edge, &b) // retries.go: Tries, Spacing, Timeout, Retried, RetryAfter
+		checks := v.checksOf(edge)
+		v.breaker(edge, checks, &b)     // breaker.go: Breaker
+		v.amplification(edge, &b)       // amplification.go: Amplification
+		v.inversion(edge, &b)           // inversion.go: Inversion
+		v.fallback(edge, checks, &b)    // fallback.go: Fallback
+		v.healthCheck(edge, checks, &b) // health.go: HealthCheck
 		all = append(all, b)
 	}
 	return all

@@ -17,12 +17,11 @@ const goesOnFailing = 20
 
 // breaker finds out whether the caller of an edge has a circuit breaker, and how it is
 // set. Where all calls together show none, each route is looked at by itself.
-func (v *View) breaker(edge int32, b *experiment.EdgeBehaviour) {
+func (v *View) breaker(edge int32, checks *checkStream, b *experiment.EdgeBehaviour) {
 	if v.Edges[edge].From == experiment.Users {
 		b.Breaker.Why = "its caller is the users"
 		return
 	}
-	checks := v.checksOf(edge)
 	own := func(route int32) bool { return checks == nil || route != checks.route }
 	w := v.watch(edge, own)
 	w.find()

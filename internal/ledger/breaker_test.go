@@ -87,7 +87,7 @@ func TestBreakers(t *testing.T) {
 				c := tt.c
 				seeds := shopSeeds()
 				if !trace {
-					seeds = min(seeds, 2) // putting calls and callers together without ids takes its time
+					seeds = min(seeds, 4) // putting calls and callers together without ids takes its time
 				}
 				exact := 0
 				for seed := range seeds {
@@ -271,9 +271,10 @@ func BenchmarkBreakers(b *testing.B) {
 	for b.Loop() {
 		for e := range v.Edges {
 			var x experiment.EdgeBehaviour
-			v.breaker(int32(e), &x)
-			v.fallback(int32(e), &x)
-			v.healthCheck(int32(e), &x)
+			checks := v.checksOf(int32(e))
+			v.breaker(int32(e), checks, &x)
+			v.fallback(int32(e), checks, &x)
+			v.healthCheck(int32(e), checks, &x)
 		}
 	}
 }

@@ -39,13 +39,12 @@ type fallbacks struct {
 }
 
 // fallback finds out whether a caller answers well although this edge fails, and by what.
-func (v *View) fallback(edge int32, b *experiment.EdgeBehaviour) {
+func (v *View) fallback(edge int32, checks *checkStream, b *experiment.EdgeBehaviour) {
 	out := &b.Fallback
 	if v.Edges[edge].From == experiment.Users {
 		out.Why = "its caller is the users"
 		return
 	}
-	checks := v.checksOf(edge)
 	f := &fallbacks{v: v, edge: edge, usual: map[way]int{}, ways: map[way]int{}, tries: map[way][]int32{}}
 	f.askers = v.askersOf(edge, func(r int32) bool { return checks == nil || r != checks.route })
 	f.learn()

@@ -91,7 +91,7 @@ func TestHealthChecks(t *testing.T) {
 				t.Parallel()
 				seeds := shopSeeds()
 				if !trace {
-					seeds = min(seeds, 2)
+					seeds = min(seeds, 4)
 				}
 				for seed := range seeds {
 					c := tt.c

@@ -199,13 +199,12 @@ func (v *View) within(entries []int32, t time.Duration) bool {
 }
 
 // healthCheck finds a health check, and whether its caller acts on it.
-func (v *View) healthCheck(edge int32, b *experiment.EdgeBehaviour) {
+func (v *View) healthCheck(edge int32, c *checkStream, b *experiment.EdgeBehaviour) {
 	h := &b.HealthCheck
 	if v.Edges[edge].From == experiment.Users {
 		h.Why = "its caller is the users"
 		return
 	}
-	c := v.checksOf(edge)
 	if c == nil {
 		h.Why = "no route is asked at nearly constant distances, whoever asks its caller or not"
 		return

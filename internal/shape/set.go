@@ -205,9 +205,6 @@ func (s *Set) Add(shape string, times int) {
 	}
 }
 
-// Seen is how many bodies it has learned from.
-func (s *Set) Seen() int { return s.seen }
-
 // Difference is how a body differs from what was learned.
 type Difference int
 
